@@ -1,0 +1,1 @@
+"""SHIP: a trained model as a folder of data that predicts anywhere."""

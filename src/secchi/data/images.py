@@ -1,0 +1,546 @@
+"""Folders and lists of labelled pictures."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.data.folders import Progress, Search, Skipped, existing_folder, natural_order
+from secchi.data.labels_file import LabelsFile
+from secchi.data.pictures import Pixels, Survey, read_picture
+from secchi.data.splits import holdout
+from secchi.data.summary import Summary
+from secchi.data.task import Labels, Target, Task
+from secchi.errors import DataError, SealedError
+
+VALID_NAMES = ("valid", "val", "validation")
+"""What a folder of validation pictures may be called."""
+
+MOST_UNREADABLE = 0.5
+"""When more than this share of the pictures cannot be read, that is an error."""
+
+
+class PictureSplit:
+    """The pictures of one split, in a fixed order.
+
+    Attributes:
+        name: ``"train"``, ``"valid"`` or ``"test"``.
+        files: Absolute paths.
+        digests: SHA-256 of each file's bytes.
+        sizes: Width and height of each picture as seen, int32 of shape (pictures, 2).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        files: Sequence[str],
+        surveys: Sequence[Survey],
+        labels: Labels | None = None,
+        sealed: bool = False,
+    ) -> None:
+        self.name = name
+        self.files = list(files)
+        self.digests = [s.digest for s in surveys]
+        self.sizes = np.array([(s.width, s.height) for s in surveys], np.int32).reshape(-1, 2)
+        self._labels = labels
+        self._sealed = sealed
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {len(self):,} pictures>"
+
+    @property
+    def labels(self) -> Labels | None:
+        """What is true of each picture; None where nothing is known.
+
+        Raises:
+            SealedError: The split is a test split that has not been opened.
+        """
+        if self._sealed:
+            raise SealedError(
+                f"the labels of {self.name!r} are sealed; data.open_test(reason=...) opens them, "
+                "once the choices are made that they are to judge"
+            )
+        return self._labels
+
+    @property
+    def targets(self) -> Any:
+        """The labels as an array: class numbers, or numbers; several targets by name.
+
+        Raises:
+            SealedError: The split is a test split that has not been opened.
+            DataError: The split has no labels.
+        """
+        labels = self.labels
+        if labels is None:
+            raise DataError(f"the pictures of {self.name!r} have no labels")
+        if len(labels.values) == 1:
+            return labels.values[0]
+        return dict(zip(labels.task.names, labels.values, strict=True))
+
+    def picture(self, index: int) -> Pixels:
+        """One picture as it is in its file: uint8 of shape (height, width, 3)."""
+        return read_picture(self.files[index])
+
+    def keep(self, rows: NDArray[np.intp]) -> None:
+        """Drop every picture but these."""
+        self.files = [self.files[row] for row in rows]
+        self.digests = [self.digests[row] for row in rows]
+        self.sizes = self.sizes[rows]
+        if self._labels is not None:
+            self._labels = self._labels.take(rows)
+
+
+class ImageData:
+    """Labelled pictures, split for training and validation.
+
+    Made by :meth:`from_folders`, :meth:`from_folder`, :meth:`from_csv` or :meth:`from_path`; none
+    of them changes, moves or writes a file. Reading takes each file's bytes once (for its digest,
+    which names it in the cache) and its header; pixels are decoded when they are needed.
+
+    Attributes:
+        root: The folder, absolute.
+        task: What is predicted; ``task.target.classes`` are the classes in natural order.
+        size: The side, in pixels, that pictures are brought to; None leaves it to the backbone.
+        splits: By name.
+        skipped: Files that stand among the pictures and are not used, each with its reason.
+        left_alone: Files and folders beside the splits, untouched, each with a remark.
+        notes: What a person should know about the data before trusting a result.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        task: Task,
+        splits: Iterable[PictureSplit],
+        *,
+        size: int | None = None,
+        skipped: Iterable[Skipped] = (),
+        left_alone: Iterable[tuple[str, str]] = (),
+        notes: Iterable[str] = (),
+        open_labels: Callable[[Sequence[str]], Labels | None] | None = None,
+    ) -> None:
+        if size is not None and not 8 <= size <= 4096:
+            raise DataError(f"size is {size} pixels; it has to lie between 8 and 4096")
+        self.root = root
+        self.task = task
+        self.size = size
+        self.splits = {split.name: split for split in splits}
+        self.skipped = list(skipped)
+        self.left_alone = list(left_alone)
+        self.notes = list(notes)
+        self.test_openings: list[str] = []
+        self._open_labels = open_labels
+        self._refuse_unusable()
+        self._note_repeats()
+
+    # ---------------------------------------------------------------- ways in
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str], **options: Any) -> "ImageData":
+        """Read a folder in whichever of the two layouts it has.
+
+        A folder with ``train`` in it is read by :meth:`from_folders`, any other by
+        :meth:`from_folder`. The options are theirs.
+        """
+        root = existing_folder(path)
+        if os.path.isdir(os.path.join(root, "train")):
+            return cls.from_folders(root, **options)
+        return cls.from_folder(root, **options)
+
+    @classmethod
+    def from_folders(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        size: int | None = None,
+        valid_fraction: float = 0.2,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> "ImageData":
+        """Read ``train`` and ``valid``, with one folder a class in each, and ``test`` if it exists.
+
+        ``val`` and ``validation`` are understood too. Without any of them the validation pictures
+        are held out of ``train``, as :meth:`from_folder` does, and the summary says so. The
+        pictures of ``test`` may lie in one folder a class or in none; their labels are not read
+        before :meth:`open_test`. Whatever else lies beside is left alone and reported.
+
+        Args:
+            path: The folder.
+            size: The side in pixels that pictures are brought to; None leaves it to the backbone.
+            valid_fraction: The share held out where no validation folder exists.
+            seed: Names the pictures that are held out then.
+            progress: Called with (pictures read, pictures in all).
+
+        Raises:
+            DataError: No such folder, no pictures, fewer than two classes, or more than half of
+                the pictures unreadable.
+        """
+        root = existing_folder(path)
+        if not os.path.isdir(os.path.join(root, "train")):
+            raise DataError(
+                f"no folder 'train' in {root}; for one folder a class without splits, use "
+                "ImageData.from_folder, which holds out a part for validation"
+            )
+        folders = {"train": os.path.join(root, "train")}
+        for split, names in (("valid", VALID_NAMES), ("test", ("test",))):
+            for name in names:
+                if split not in folders and os.path.isdir(os.path.join(root, name)):
+                    folders[split] = os.path.join(root, name)
+        found = Search(root)
+        for entry in sorted(os.listdir(root), key=natural_order):
+            if os.path.join(root, entry) not in folders.values():
+                found.left_alone.append((entry, "neither train, valid nor test"))
+        by_class = {
+            split: found.classes_in(folder, split)
+            for split, folder in folders.items()
+            if split != "test"
+        }
+        test = found.pictures_under(folders["test"], "test") if "test" in folders else []
+        classes = sorted(by_class["train"], key=natural_order)
+        for name, files in by_class.get("valid", {}).items():
+            if name not in by_class["train"]:
+                reason = f"its class {name!r} has no training picture"
+                found.skipped += [Skipped(file, reason, "valid") for file in files]
+        rows: dict[str, list[tuple[str, Any]]] = {
+            split: [(file, name) for name in classes for file in files.get(name, [])]
+            for split, files in by_class.items()
+        }
+
+        def test_labels(files: Sequence[str]) -> Labels | None:
+            parts = [os.path.relpath(f, folders["test"]).split(os.sep) for f in files]
+            if all(len(part) == 1 for part in parts):
+                return None
+            return Labels.of(Target.classify("class", classes), [part[0] for part in parts])
+
+        return cls._assemble(
+            found,
+            rows,
+            classes,
+            test=test,
+            size=size,
+            valid_fraction=valid_fraction,
+            seed=seed,
+            progress=progress,
+            open_labels=test_labels,
+        )
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        size: int | None = None,
+        valid_fraction: float = 0.2,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> "ImageData":
+        """Read one folder a class and hold out a share of each class for validation.
+
+        Which pictures are held out depends on the seed and on their content: renaming or moving
+        pictures changes nothing, and identical pictures are never parted.
+
+        Args:
+            path: The folder whose folders are the classes.
+            size: The side in pixels that pictures are brought to; None leaves it to the backbone.
+            valid_fraction: The share of each class that is held out.
+            seed: Another seed holds out others.
+            progress: Called with (pictures read, pictures in all).
+
+        Raises:
+            DataError: As for :meth:`from_folders`.
+        """
+        root = existing_folder(path)
+        found = Search(root)
+        by_class = found.classes_in(root, "train")
+        classes = sorted(by_class, key=natural_order)
+        rows = [(file, name) for name in classes for file in by_class[name]]
+        return cls._assemble(
+            found,
+            {"train": rows},
+            classes,
+            size=size,
+            valid_fraction=valid_fraction,
+            seed=seed,
+            progress=progress,
+        )
+
+    @classmethod
+    def from_csv(
+        cls,
+        csv: str | os.PathLike[str],
+        images: str | os.PathLike[str] | None = None,
+        *,
+        file_column: str | None = None,
+        label_column: str | None = None,
+        suffix: str = "",
+        split_column: str | None = None,
+        group_column: str | None = None,
+        weight_column: str | None = None,
+        kind: str = "class",
+        separator: str = " ",
+        size: int | None = None,
+        valid_fraction: float = 0.2,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> "ImageData":
+        """Read pictures whose labels stand in a table.
+
+        Rows without a picture and pictures without a row are reported, not guessed at.
+
+        Args:
+            csv: The table; its separator is detected.
+            images: The folder of the pictures; None takes the table's own folder. A row may name
+                a picture by its path below the folder or, where that is unique, by its name.
+            file_column: The column that names the picture; None takes the only one that does.
+            label_column: The column of labels; None takes the only other one.
+            suffix: Added to the names, such as ``".jpg"``.
+            split_column: A column of ``train``, ``valid`` and ``test``; None holds out a share.
+            group_column: Pictures of one group are never parted (several of one patient).
+            weight_column: How much each row counts in the loss.
+            kind: ``"class"`` (one class a row), ``"labels"`` (several, with ``separator`` between
+                them) or ``"number"`` (regression).
+            separator: What stands between several labels.
+            size: The side in pixels that pictures are brought to; None leaves it to the backbone.
+            valid_fraction: The share of each class that is held out where no column says.
+            seed: Another seed holds out others.
+            progress: Called with (pictures read, pictures in all).
+
+        Raises:
+            DataError: A missing file or column, or as for :meth:`from_folders`.
+        """
+        table = LabelsFile.read(
+            csv,
+            file_column=file_column,
+            label_column=label_column,
+            suffix=suffix,
+            split_column=split_column,
+            group_column=group_column,
+            weight_column=weight_column,
+            kind=kind,
+            separator=separator,
+        )
+        root = existing_folder(images if images is not None else os.path.dirname(table.path))
+        found = Search(root)
+        files = found.pictures_under(root, "train", ignore={table.path})
+        matched, missing, unnamed = table.match(files, root)
+        found.skipped += [Skipped(name, reason, "train") for name, reason in missing]
+        found.skipped += [Skipped(f, f"no row in {table.name}", "train") for f in unnamed]
+        if not matched:
+            raise DataError(
+                f"no row of {table.path} names a picture in {root}: the first row names "
+                f"{table.first_name()!r}; suffix and file_column say how names are read"
+            )
+        rows: dict[str, list[tuple[str, Any]]] = defaultdict(list)
+        for file, row in matched.items():
+            split = table.split(row)
+            rows[split].append((file, table.label(row) if split != "test" else None))
+        classes = table.classes([label for _, label in rows["train"]])
+        if classes is not None:
+            strange = {c for _, label in rows.get("valid", []) for c in table.parts(label)}
+            for name in sorted(strange - set(classes), key=natural_order):
+                lost = [f for f, label in rows["valid"] if name in table.parts(label)]
+                rows["valid"] = [r for r in rows["valid"] if r[0] not in set(lost)]
+                reason = f"its class {name!r} has no training picture"
+                found.skipped += [Skipped(file, reason, "valid") for file in lost]
+
+        def test_labels(files: Sequence[str]) -> Labels | None:
+            return Labels.of(table.target(classes), [table.label(matched[f]) for f in files])
+
+        return cls._assemble(
+            found,
+            {split: rows[split] for split in ("train", "valid") if split in rows},
+            classes,
+            test=[file for file, _ in rows.get("test", [])],
+            size=size,
+            valid_fraction=valid_fraction,
+            seed=seed,
+            progress=progress,
+            open_labels=test_labels,
+            target=table.target(classes),
+            groups={f: table.group(row) for f, row in matched.items()} if group_column else None,
+            weights={f: table.weight(row) for f, row in matched.items()} if weight_column else None,
+        )
+
+    @classmethod
+    def _assemble(
+        cls,
+        found: Search,
+        rows: Mapping[str, Sequence[tuple[str, Any]]],
+        classes: Sequence[str] | None,
+        *,
+        test: Sequence[str] = (),
+        size: int | None,
+        valid_fraction: float,
+        seed: int,
+        progress: Progress | None,
+        open_labels: Callable[[Sequence[str]], Labels | None] | None = None,
+        target: Target | None = None,
+        groups: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> "ImageData":
+        """Look at every file once, hold out where needed, and put the splits together."""
+        if not rows.get("train"):
+            raise DataError(found.why_empty())
+        if classes is not None and len(classes) < 2:
+            raise DataError(
+                f"a classifier needs two classes or more, and {found.root} has only "
+                f"{classes[0]!r}; put the pictures of each class into a folder of its own"
+            )
+        files = {file: name for name, split in rows.items() for file, _ in split}
+        surveys = found.survey(files | dict.fromkeys(test, "test"), progress)
+        kept = {s: [(f, v) for f, v in split if f in surveys] for s, split in rows.items()}
+        notes = found.notes
+        if "valid" not in kept:
+            held = holdout(
+                valid_fraction,
+                keys=[surveys[f].digest for f, _ in kept["train"]],
+                labels=[_stratum(v) for _, v in kept["train"]],
+                groups=[groups[f] for f, _ in kept["train"]] if groups else None,
+                seed=seed,
+            )
+            train = kept["train"]
+            kept["train"] = [row for row, out in zip(train, held, strict=True) if not out]
+            kept["valid"] = [row for row, out in zip(train, held, strict=True) if out]
+            notes.append(
+                f"no validation folder or column: {len(kept['valid']):,} of {len(train):,} "
+                f"pictures ({valid_fraction:.0%} of each class) are held out by seed {seed}"
+            )
+        kept = {split: kept[split] for split in ("train", "valid")}
+        target = target or Target.classify("class", classes or ())
+
+        def labelled(split: Sequence[tuple[str, Any]]) -> Labels:
+            values = (target.encode([value for _, value in split]),)
+            share = np.array([weights[f] for f, _ in split], np.float32) if weights else None
+            return Labels(Task((target,)), values, share)
+
+        splits = [
+            PictureSplit(name, [f for f, _ in s], [surveys[f] for f, _ in s], labelled(s))
+            for name, s in kept.items()
+        ]
+        if test:
+            readable = [f for f in test if f in surveys]
+            splits.append(
+                PictureSplit("test", readable, [surveys[f] for f in readable], sealed=True)
+            )
+        return cls(
+            found.root,
+            Task((target,)),
+            splits,
+            size=size,
+            skipped=found.skipped,
+            left_alone=found.left_alone,
+            notes=notes,
+            open_labels=open_labels,
+        )
+
+    # ---------------------------------------------------------------- what a person asks
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in natural order; empty for regression."""
+        return self.task.target.classes
+
+    @property
+    def train(self) -> PictureSplit:
+        """The pictures to train on."""
+        return self.splits["train"]
+
+    @property
+    def valid(self) -> PictureSplit:
+        """The pictures to validate on."""
+        return self.splits["valid"]
+
+    @property
+    def test(self) -> PictureSplit | None:
+        """The pictures of the sealed test split, or None."""
+        return self.splits.get("test")
+
+    def open_test(self, reason: str) -> PictureSplit:
+        """Unseal the labels of the test split.
+
+        Args:
+            reason: Why now; kept with every run that follows.
+
+        Raises:
+            DataError: There is no test split, or no reason.
+        """
+        test = self.test
+        if test is None:
+            raise DataError(f"{self.root} has no test split to open")
+        if not reason.strip():
+            raise DataError("opening the test split needs a reason, in words")
+        self.test_openings.append(reason)
+        if test._sealed:
+            test._sealed = False
+            test._labels = self._open_labels(test.files) if self._open_labels else None
+        return test
+
+    def summary(self) -> "Summary":
+        """Counts by split and class, sizes, and what was skipped, left alone and why."""
+        return Summary.of(self)
+
+    def fingerprint(self) -> str:
+        """A digest of which pictures stand in which split, whatever they are called."""
+        joint = hashlib.sha256()
+        for name, split in self.splits.items():
+            joint.update(name.encode())
+            for digest in sorted(split.digests):
+                joint.update(digest)
+        return joint.hexdigest()
+
+    def set_aside(self, split: str, faults: Mapping[int, str]) -> None:
+        """Quarantine pictures that turned out to be unreadable.
+
+        Args:
+            split: Whose pictures.
+            faults: The reason by the picture's place in the split.
+
+        Raises:
+            DataError: More than half of all pictures are unreadable now, or none is left.
+        """
+        pictures = self.splits[split]
+        self.skipped += [
+            Skipped(pictures.files[row], faults[row], split, unreadable=True)
+            for row in sorted(faults)
+        ]
+        pictures.keep(np.array([r for r in range(len(pictures)) if r not in faults], np.intp))
+        self._refuse_unusable()
+
+    def _refuse_unusable(self) -> None:
+        unreadable = sum(s.unreadable for s in self.skipped)
+        readable = sum(len(split) for split in self.splits.values())
+        if unreadable > MOST_UNREADABLE * (unreadable + readable):
+            raise DataError(
+                f"{unreadable:,} of {unreadable + readable:,} pictures in {self.root} cannot be "
+                f"read, more than {MOST_UNREADABLE:.0%}: {self._reasons()}"
+            )
+        for name in ("train", "valid"):
+            if not len(self.splits[name]):
+                raise DataError(
+                    f"no picture for {name!r} in {self.root}; skipped were: {self._reasons()}"
+                )
+
+    def _reasons(self) -> str:
+        most = Counter(s.reason for s in self.skipped).most_common(3)
+        return ", ".join(f"{count:,} x {reason}" for reason, count in most) or "none"
+
+    def _note_repeats(self) -> None:
+        seen = set(self.train.digests)
+        both = sum(digest in seen for digest in self.valid.digests)
+        if both:
+            self.notes.append(
+                f"{both:,} of the {len(self.valid):,} validation pictures stand in train too, "
+                "byte for byte: on them accuracy measures memory"
+            )
+
+
+def _stratum(label: Any) -> Any:
+    """What to stratify a label by: classes by themselves, numbers not at all."""
+    return None if isinstance(label, float) else label

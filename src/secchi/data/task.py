@@ -1,0 +1,229 @@
+"""What is predicted: the one record that heads, losses, metrics, predictions and bundles read."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.errors import DataError, did_you_mean
+
+
+class Kind(StrEnum):
+    """What one target is."""
+
+    BINARY = "binary"
+    """Two classes, of which each row has exactly one."""
+    MULTICLASS = "multiclass"
+    """Any number of classes other than two, of which each row has exactly one."""
+    MULTILABEL = "multilabel"
+    """Any number of classes, of which each row has none, some or all."""
+    REGRESSION = "regression"
+    """A number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One thing to predict.
+
+    Attributes:
+        name: What it is called, such as ``"class"`` or ``"quality"``.
+        kind: Two classes, many classes, several labels, or a number.
+        classes: The names of the classes in their order; empty for a number.
+
+    >>> Target("pet", Kind.BINARY, ("cat", "dog")).encode(["dog", "cat"])
+    array([1, 0])
+    """
+
+    name: str
+    kind: Kind
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            raise DataError(f"target {self.name!r} names a class twice: {list(self.classes)}")
+        expected = {
+            Kind.BINARY: len(self.classes) == 2,
+            Kind.MULTICLASS: len(self.classes) not in (0, 2),
+            Kind.MULTILABEL: len(self.classes) >= 1,
+            Kind.REGRESSION: not self.classes,
+        }
+        if not expected[self.kind]:
+            raise DataError(
+                f"target {self.name!r} is {self.kind.value}, which {len(self.classes)} classes "
+                "cannot be; Target.classify(name, classes) picks the kind by their number"
+            )
+
+    @classmethod
+    def classify(cls, name: str, classes: Iterable[str]) -> "Target":
+        """Exactly one of these classes a row."""
+        names = tuple(classes)
+        return cls(name, Kind.BINARY if len(names) == 2 else Kind.MULTICLASS, names)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a head gives for it: one logit for two classes, else one a class."""
+        return 1 if self.kind in (Kind.BINARY, Kind.REGRESSION) else len(self.classes)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether a row has exactly one of the classes."""
+        return self.kind in (Kind.BINARY, Kind.MULTICLASS)
+
+    def encode(self, values: Sequence[Any]) -> NDArray[Any]:
+        """Turn names or numbers into an array.
+
+        Args:
+            values: One a row: a class name, a collection of class names, or a number.
+
+        Returns:
+            int64 of shape (rows,) for classes, float32 (rows, classes) for several labels,
+            float32 (rows,) for numbers.
+
+        Raises:
+            DataError: A name that is not one of the classes, or a number that is not finite.
+        """
+        if self.kind is Kind.REGRESSION:
+            numbers = np.asarray(values, dtype=np.float32)
+            if not np.isfinite(numbers).all():
+                row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+                raise DataError(f"target {self.name!r} of row {row} is {values[row]!r}, no number")
+            return numbers
+        index = {name: i for i, name in enumerate(self.classes)}
+        try:
+            if self.exclusive:
+                return np.fromiter((index[v] for v in values), dtype=np.int64, count=len(values))
+            hot = np.zeros((len(values), len(self.classes)), dtype=np.float32)
+            for row, names in enumerate(values):
+                hot[row, [index[name] for name in names]] = 1
+            return hot
+        except KeyError as error:
+            name = str(error.args[0])
+            raise DataError(
+                f"{name!r} is none of the {len(self.classes)} classes of {self.name!r}"
+                + did_you_mean(name, self.classes)
+            ) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"name": self.name, "kind": self.kind.value, "classes": list(self.classes)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Everything that is predicted for a row: one target, or several in a fixed order.
+
+    >>> task = Task.classify(["cats", "dogs"])
+    >>> task.target.kind.value, task.outputs
+    ('binary', 1)
+    >>> Task.from_dict(task.to_dict()) == task
+    True
+    """
+
+    targets: tuple[Target, ...]
+
+    def __post_init__(self) -> None:
+        names = [t.name for t in self.targets]
+        if not names or len(set(names)) != len(names):
+            raise DataError(f"a task needs targets with different names, got {names}")
+
+    @classmethod
+    def classify(cls, classes: Iterable[str], name: str = "class") -> "Task":
+        """One target: exactly one of these classes."""
+        return cls((Target.classify(name, classes),))
+
+    @classmethod
+    def label(cls, classes: Iterable[str], name: str = "labels") -> "Task":
+        """One target: none, some or all of these classes."""
+        return cls((Target(name, Kind.MULTILABEL, tuple(classes)),))
+
+    @classmethod
+    def regress(cls, *names: str) -> "Task":
+        """One number, or several."""
+        return cls(tuple(Target(name, Kind.REGRESSION) for name in names or ("value",)))
+
+    @property
+    def target(self) -> Target:
+        """The only target.
+
+        Raises:
+            DataError: There are several.
+        """
+        if len(self.targets) != 1:
+            raise DataError(f"the task has {len(self.targets)} targets: {self.names}; name one")
+        return self.targets[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The targets' names in their order."""
+        return tuple(t.name for t in self.targets)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a head gives for a row, over all targets."""
+        return sum(t.outputs for t in self.targets)
+
+    def columns(self) -> Iterable[tuple[Target, slice]]:
+        """Each target with its columns of a head's output."""
+        start = 0
+        for target in self.targets:
+            yield target, slice(start, start + target.outputs)
+            start += target.outputs
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"targets": [t.to_dict() for t in self.targets]}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "Task":
+        """From what :meth:`to_dict` gave."""
+        return cls(
+            tuple(
+                Target(t["name"], Kind(t["kind"]), tuple(t["classes"]))
+                for t in document["targets"]
+            )
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """What is true of each row, for every target of a task.
+
+    Attributes:
+        task: What the values mean.
+        values: One array a target, in the task's order; shapes as :meth:`Target.encode` gives.
+        weights: How much each row counts, float32 of shape (rows,); None counts all alike.
+    """
+
+    task: Task
+    values: tuple[NDArray[Any], ...]
+    weights: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {len(v) for v in self.values} | (
+            set() if self.weights is None else {len(self.weights)}
+        )
+        if len(self.values) != len(self.task.targets) or len(lengths) != 1:
+            raise DataError(
+                f"labels of {len(self.task.targets)} targets need as many arrays of one length, "
+                f"got {len(self.values)} of lengths {sorted(lengths)}"
+            )
+        if self.weights is not None and not (
+            np.isfinite(self.weights).all() and (self.weights >= 0).all()
+        ):
+            raise DataError("row weights have to be finite and not negative")
+
+    def __len__(self) -> int:
+        return len(self.values[0])
+
+    @classmethod
+    def of(cls, target: Target, values: Sequence[Any]) -> "Labels":
+        """Labels of a single target from names or numbers."""
+        return cls(Task((target,)), (target.encode(values),))
+
+    def take(self, rows: NDArray[Any]) -> "Labels":
+        """The labels of some rows, in the order asked for."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Labels(self.task, tuple(v[rows] for v in self.values), weights)

@@ -1,0 +1,65 @@
+"""What can go wrong, as one small tree.
+
+::
+
+    SecchiError
+    ├── DataError            the pictures or the table are not what was asked for
+    │   ├── PictureError     one picture cannot be read; its message is the reason
+    │   └── SealedError      labels of a test split, before it was opened
+    ├── BackboneError        no such backbone, no weights, or weights that do not fit
+    ├── SpecError            a setting that cannot be; carries every fault at once
+    └── BundleError          a bundle or checkpoint that was changed, cut short, or never was one
+
+Every message says what happened and where, and what to do next.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class SecchiError(Exception):
+    """The root of every error that secchi raises on purpose."""
+
+
+class DataError(SecchiError):
+    """The pictures or the table are not what was asked for."""
+
+
+class PictureError(DataError):
+    """One picture cannot be read; the message is the reason, without the file's name."""
+
+
+class SealedError(DataError):
+    """The labels of a test split were asked for before the split was opened."""
+
+
+class BackboneError(SecchiError):
+    """No such backbone, no weights for it, or weights that do not fit it."""
+
+
+class SpecError(SecchiError):
+    """Settings that cannot be.
+
+    Attributes:
+        faults: One sentence for each thing that is wrong.
+    """
+
+    def __init__(self, what: str, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(f"{what}: " + "; ".join(self.faults))
+
+
+class BundleError(SecchiError):
+    """A bundle or checkpoint that was changed, cut short, is too new, or never was one."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest of the known names, or nothing.
+
+    >>> did_you_mean("resnet43", ["resnet34", "vit_tiny"])
+    '; did you mean resnet34?'
+    >>> did_you_mean("zebra", ["resnet34"])
+    ''
+    """
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

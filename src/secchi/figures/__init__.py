@@ -1,0 +1,1 @@
+"""DRAW: arrays and tables in, matplotlib figures out. Knows no other room."""

@@ -1,0 +1,41 @@
+"""Files that are whole or not there: written aside, then renamed."""
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` to write to, renamed onto it at the end, removed on an error.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with written_aside(folder / "a.txt") as aside:
+    ...     _ = aside.write_text("whole")
+    >>> [p.name for p in folder.iterdir()]
+    ['a.txt']
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield aside
+        os.replace(aside, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            aside.unlink()
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file whole."""
+    with written_aside(target) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, document: Any) -> None:
+    """Write a JSON document whole, indented, keys in the order given."""
+    write_text(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,1 @@
+"""QUESTION: what a model says, beside what is true."""

@@ -1,0 +1,1 @@
+"""BUILD: backbones and heads."""

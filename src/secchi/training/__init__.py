@@ -1,0 +1,1 @@
+"""TRAIN ONE: the loop, its parts, and the record of what happened."""

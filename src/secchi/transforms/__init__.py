@@ -1,0 +1,1 @@
+"""PREPARE: preprocessing as data, fitted on training data only."""
