@@ -1,0 +1,412 @@
+"""What was computed once, kept on disk.
+
+::
+
+    <cache>/bodies/<digest>/           a network made ready: weights, converted model, checksums
+    <cache>/bodies/sources/<source>    which digest a backbone's specification led to
+    <cache>/features/<space>/*.rows    features of pictures, appended as they are computed
+
+A *space* is everything that shapes a feature besides the picture: the body's weights, the
+transform, the runtime and its precision. Within it a row is found by the picture's content, so
+renamed and moved pictures keep theirs.
+
+A ``.rows`` file is a line of header, then fixed-length records of (digest, checksum, features),
+only ever appended to and by one process alone. A record that is damaged or half written fails its
+checksum and counts as missing; whoever needs it computes it again. So the process may be killed at
+any moment, and any number of them may share a cache, without a lock.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import uuid
+import warnings
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.errors import SecchiError
+from secchi.files import write_json
+
+FORMAT = 1
+_HEADER_BYTES = 64
+_DIGEST_BYTES = 32
+_DEFAULT_LIMIT_GB = 10.0
+
+Features = NDArray[np.float32]
+
+
+def _record(width: int) -> np.dtype[Any]:
+    return np.dtype(
+        [("digest", "u1", (_DIGEST_BYTES,)), ("check", "<u4"), ("features", "<f4", (width,))]
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """What shapes a feature besides the picture.
+
+    Attributes:
+        body: Digest of the network and its weights.
+        transform: The transform, as plain values.
+        runtime: The runtime and its precision, such as ``"openvino-bf16"``.
+        width: Numbers in a feature.
+        title: What a person calls it; names nothing.
+    """
+
+    body: str
+    transform: dict[str, Any]
+    runtime: str
+    width: int
+    title: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """The folder's name."""
+        named = [FORMAT, self.body, self.transform, self.runtime, self.width]
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:24]
+
+
+class FeatureTable:
+    """Rows of features, mapped from disk and copied only when taken.
+
+    ``len(table)`` is the number of rows, ``table.width`` the length of each.
+    """
+
+    def __init__(self, width: int, parts: Sequence[NDArray[Any]], where: NDArray[np.int64]) -> None:
+        self.width = width
+        self._parts = list(parts)
+        self._where = where  # (rows, 2): which part, which record in it
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Features:
+        """Copy some rows into memory.
+
+        Args:
+            rows: Their places, or a slice of them.
+
+        Returns:
+            float32 of shape (rows, width).
+        """
+        where = self._where[rows]
+        if len(self._parts) == 1:
+            return np.ascontiguousarray(self._parts[0]["features"][where[:, 1]])
+        taken = np.empty((len(where), self.width), dtype=np.float32)
+        for part in np.unique(where[:, 0]):
+            here = where[:, 0] == part
+            taken[here] = self._parts[part]["features"][where[here, 1]]
+        return taken
+
+    def chunks(self, rows: int = 4096) -> Iterator[Features]:
+        """All rows in their order, a bounded number of them at a time."""
+        for start in range(0, len(self), rows):
+            yield self.take(slice(start, start + rows))
+
+
+class Rows:
+    """The records of one space that this process can see, by digest."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.damaged = 0
+        self._parts: list[NDArray[Any]] = []
+        self._where: dict[bytes, tuple[int, int]] = {}
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._where
+
+    def table(self, digests: Sequence[bytes]) -> FeatureTable:
+        """The features of these pictures, in this order; every one has to be here."""
+        where = np.array([self._where[digest] for digest in digests], np.int64).reshape(-1, 2)
+        used, part = np.unique(where[:, 0], return_inverse=True)
+        where[:, 0] = part
+        return FeatureTable(self.width, [self._parts[i] for i in used] or self._parts[:1], where)
+
+    def add(self, records: NDArray[Any], wanted: Collection[bytes]) -> bool:
+        """Take in the sound records that are wanted and not here yet; True if there were any."""
+        number = len(self._parts)
+        raw = records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
+        digests = raw[:, :_DIGEST_BYTES].tobytes()
+        before = len(self._where)
+        for row in range(len(records)):
+            digest = digests[row * _DIGEST_BYTES : (row + 1) * _DIGEST_BYTES]
+            if digest not in wanted or digest in self._where:
+                continue
+            if _checksum(digest, raw[row, _DIGEST_BYTES + 4 :]) == records["check"][row]:
+                self._where[digest] = (number, row)
+            else:
+                self.damaged += 1
+        if len(self._where) > before:
+            self._parts.append(records)
+            return True
+        return False
+
+
+class RowWriter:
+    """Appends records to a file of its own, or keeps them in memory where no file can be written.
+
+    Attributes:
+        appended: Records so far.
+        kept: The records that are in memory.
+        trouble: Why they are in memory; None while they reach the disk.
+    """
+
+    def __init__(self, folder: Path, space: Space) -> None:
+        self.trouble: str | None = None
+        self._folder = folder
+        self._space = space
+        self._dtype = _record(space.width)
+        self._file: BinaryIO | None = None
+        self.appended = 0
+        self.kept: list[NDArray[Any]] = []
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, digests: Sequence[bytes], features: Features) -> None:
+        """Write the features of some pictures; a full or read-only disk is survived."""
+        self.appended += len(digests)
+        records = np.zeros(len(digests), dtype=self._dtype)
+        records["digest"] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST_BYTES)
+        records["features"] = features
+        for row, digest in enumerate(digests):
+            records["check"][row] = _checksum(digest, records["features"][row].view(np.uint8))
+        if self.trouble is None:
+            try:
+                self._open().write(records.tobytes())
+                return
+            except OSError as error:
+                self.trouble = error.strerror or str(error)
+                warnings.warn(
+                    f"features cannot be kept in {self._folder}: {self.trouble}; work goes on "
+                    "from memory, and the next run computes them again",
+                    stacklevel=2,
+                )
+        self.kept.append(records)
+
+    def _open(self) -> BinaryIO:
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not (self._folder / "space.json").exists():
+                write_json(self._folder / "space.json", dataclasses.asdict(self._space))
+            name = f"{time.time_ns():x}-{uuid.uuid4().hex[:8]}.rows"
+            # Unbuffered: what was computed is safe from kill -9 as soon as it is appended.
+            self._file = open(self._folder / name, "xb", buffering=0)
+            header = f"secchi features {FORMAT} {self._dtype['features'].shape[0]}\n"
+            self._file.write(header.encode().ljust(_HEADER_BYTES))
+        return self._file
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """One line of what a cache keeps.
+
+    Attributes:
+        kind: ``"features"`` or ``"body"``.
+        title: What it is.
+        pictures: Rows of features; 0 for a body.
+        bytes: Its size on disk.
+        used: When it was last used, in seconds since the epoch.
+    """
+
+    kind: str
+    title: str
+    pictures: int
+    bytes: int
+    used: float
+
+
+class FeatureCache:
+    """The folder in which features and converted models are kept.
+
+    Args:
+        root: The folder; None takes ``SECCHI_CACHE`` or else the user's cache folder.
+        limit_gb: When it is larger, what was used least recently goes first; None takes
+            ``SECCHI_CACHE_LIMIT`` (in GB) or else 10.
+
+    Raises:
+        SecchiError: ``SECCHI_CACHE_LIMIT`` is no number.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, limit_gb: float | None = None
+    ) -> None:
+        if root is None:
+            root = os.environ.get("SECCHI_CACHE") or None
+        if root is None:
+            import platformdirs
+
+            root = platformdirs.user_cache_path("secchi")
+        self.root = Path(os.path.abspath(os.path.expanduser(root)))
+        said = os.environ.get("SECCHI_CACHE_LIMIT")
+        try:
+            self.limit_gb = float(said or _DEFAULT_LIMIT_GB) if limit_gb is None else limit_gb
+        except ValueError:
+            raise SecchiError(f"SECCHI_CACHE_LIMIT is {said!r}; it is a number of GB") from None
+
+    def __repr__(self) -> str:
+        return f"FeatureCache({str(self.root)!r})"
+
+    @property
+    def bodies(self) -> Path:
+        """The folder of networks made ready."""
+        return self.root / "bodies"
+
+    def find(self, space: Space, wanted: Collection[bytes]) -> Rows:
+        """The sound records of a space for the pictures that are wanted."""
+        rows = Rows(space.width)
+        for path in sorted(self._folder(space).glob("*.rows")):
+            with contextlib.suppress(OSError, ValueError):
+                if rows.add(_mapped(path, _record(space.width)), wanted):
+                    _touch(path)
+        return rows
+
+    def writer(self, space: Space) -> RowWriter:
+        """A writer of new records for a space."""
+        return RowWriter(self._folder(space), space)
+
+    def usage(self) -> list[Usage]:
+        """What is kept, the most recently used first."""
+        lines = []
+        for folder in _folders(self.root / "features"):
+            try:
+                kept = json.loads((folder / "space.json").read_text())
+                title, width = str(kept["title"] or folder.name), int(kept["width"])
+            except (OSError, ValueError, KeyError):
+                continue
+            files = [(p, *_stat(p)) for p in folder.glob("*.rows")]
+            size = sum(f[1] for f in files)
+            rows = sum(max(0, f[1] - _HEADER_BYTES) // _record(width).itemsize for f in files)
+            used = max((f[2] for f in files), default=0.0)
+            lines.append(Usage("features", title, rows, size, used))
+        for folder in _folders(self.bodies):
+            if folder.name == "sources":
+                continue
+            files = [(p, *_stat(p)) for p in folder.iterdir()]
+            title = folder.name
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                title = str(json.loads((folder / "body.json").read_text())["title"])
+            size, used = sum(f[1] for f in files), max((f[2] for f in files), default=0.0)
+            lines.append(Usage("body", title, 0, size, used))
+        return sorted(lines, key=lambda line: -line.used)
+
+    def evict(self) -> int:
+        """Delete what was used least recently until the limit holds; the bytes freed.
+
+        What this process has mapped stays readable where the system allows deleting it at all.
+        """
+        units = [([p], *_stat(p)) for p in (self.root / "features").glob("*/*.rows")]
+        for folder in _folders(self.bodies):
+            if folder.name != "sources":
+                files = list(folder.iterdir())
+                sizes = [_stat(p) for p in files]
+                newest = max((s[1] for s in sizes), default=0.0)
+                units.append((files, sum(s[0] for s in sizes), newest))
+        over = sum(unit[1] for unit in units) - self.limit_gb * 1e9
+        freed = 0
+        for files, size, used in sorted(units, key=lambda unit: unit[2]):
+            # What was used in the last minutes is in use, here or in another process.
+            if freed >= over or used > time.time() - 600:
+                break
+            for path in files:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            with contextlib.suppress(OSError):
+                files[0].parent.rmdir()
+            freed += size
+        return freed
+
+    def clear(self) -> int:
+        """Delete everything that is kept; the bytes freed.
+
+        Only what the cache made is deleted: its two folders.
+        """
+        freed = sum(line.bytes for line in self.usage())
+        for name in ("features", "bodies"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        return freed
+
+    def place_for_bodies(self) -> Path:
+        """The folder for networks made ready, or a temporary one where it cannot be written."""
+        try:
+            self.bodies.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.bodies):
+                return self.bodies
+        except OSError:
+            return _temporary_bodies()
+
+    def _folder(self, space: Space) -> Path:
+        return self.root / "features" / space.key
+
+
+_TEMPORARY: list["tempfile.TemporaryDirectory[str]"] = []
+
+
+def _temporary_bodies() -> Path:
+    """One folder for this process, removed when it ends."""
+    if not _TEMPORARY:
+        _TEMPORARY.append(tempfile.TemporaryDirectory(prefix="secchi-"))
+    return Path(_TEMPORARY[0].name)
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The whole records in a file, mapped.
+
+    Raises:
+        ValueError: It is no file of such records, or of a newer format.
+    """
+    with open(path, "rb") as file:
+        header = file.read(_HEADER_BYTES)
+        size = os.fstat(file.fileno()).st_size
+        if header.rstrip() != f"secchi features {FORMAT} {dtype['features'].shape[0]}".encode():
+            raise ValueError(f"{path} is no file of features of this version")
+        records = (size - _HEADER_BYTES) // dtype.itemsize
+        if records == 0:
+            return np.empty(0, dtype=dtype)
+        return np.memmap(file, dtype=dtype, mode="r", offset=_HEADER_BYTES, shape=(records,))
+
+
+def _checksum(digest: bytes, features: NDArray[np.uint8]) -> int:
+    return zlib.crc32(features, zlib.crc32(digest))
+
+
+def _touch(path: Path) -> None:
+    """Note that a file was used, for :meth:`FeatureCache.evict`."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _stat(path: Path) -> tuple[int, float]:
+    """Size and time of last use; a file that has just gone has neither."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0.0
+    return status.st_size, status.st_mtime
+
+
+def _folders(parent: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return sorted(p for p in parent.iterdir() if p.is_dir())
+    return []
