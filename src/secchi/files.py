@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,5 +38,33 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, document: Any) -> None:
-    """Write a JSON document whole, indented, keys in the order given."""
-    write_text(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    """Write a JSON document whole, indented, keys in the order given.
+
+    Names of files may hold bytes that are no text; then everything beyond ASCII is escaped.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2)
+    write_text(target, text + "\n")
+
+
+@contextlib.contextmanager
+def folder_written_aside(target: Path) -> Iterator[Path]:
+    """A new folder beside ``target`` to fill, renamed onto it at the end, removed on an error.
+
+    A folder that stands at ``target`` is replaced. The caller makes sure that it may be.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    name = f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    aside, old = target.with_name(f"{name}.part"), target.with_name(f"{name}.old")
+    aside.mkdir()
+    try:
+        yield aside
+        if target.exists():
+            os.replace(target, old)
+        os.replace(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

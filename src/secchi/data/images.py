@@ -56,6 +56,11 @@ class PictureSplit:
         return f"<{self.name}: {len(self):,} pictures>"
 
     @property
+    def sealed(self) -> bool:
+        """Whether its labels may not be read yet."""
+        return self._sealed
+
+    @property
     def labels(self) -> Labels | None:
         """What is true of each picture; None where nothing is known.
 
@@ -87,6 +92,10 @@ class PictureSplit:
     def picture(self, index: int) -> Pixels:
         """One picture as it is in its file: uint8 of shape (height, width, 3)."""
         return read_picture(self.files[index])
+
+    def unseal(self, labels: Labels | None) -> None:
+        """Let the labels be read from now on."""
+        self._labels, self._sealed = labels, False
 
     def keep(self, rows: NDArray[np.intp]) -> None:
         """Drop every picture but these."""
@@ -477,9 +486,8 @@ class ImageData:
         if not reason.strip():
             raise DataError("opening the test split needs a reason, in words")
         self.test_openings.append(reason)
-        if test._sealed:
-            test._sealed = False
-            test._labels = self._open_labels(test.files) if self._open_labels else None
+        if test.sealed:
+            test.unseal(self._open_labels(test.files) if self._open_labels else None)
         return test
 
     def summary(self) -> "Summary":

@@ -38,7 +38,7 @@ class Summary:
         """The summary of some pictures as they stand now."""
         counts: dict[str, dict[str | None, int]] = {}
         for name, split in data.splits.items():
-            labels = None if split._sealed else split.labels
+            labels = None if split.sealed else split.labels
             counts[name] = {None: len(split)}
             if labels is not None and data.classes:
                 values = labels.values[0]

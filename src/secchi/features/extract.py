@@ -92,7 +92,7 @@ def extract(
         first.setdefault(digest, file)
 
     missing, damaged = first, 0
-    # A body that is not in the cache has no features there: decoding can start at once.
+    # A body that is still being made ready hardly has features: decoding starts at once.
     if preparation.ready:
         space = _space(preparation.wait(), device, precision)
         rows = cache.find(space, first)
@@ -105,6 +105,9 @@ def extract(
             prepared = preparation.wait()
             runtime = prepared.runtime(device, precision)
             space = _space(prepared, device, precision)
+            known = cache.find(space, missing)
+            missing = {d: f for d, f in missing.items() if d not in known}
+            decoded = (one for one in decoded if one[0] in missing)
             with cache.writer(space) as writer:
                 for names, features in _computed(decoded, runtime, faults):
                     writer.append(names, features)

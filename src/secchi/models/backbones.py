@@ -89,7 +89,8 @@ class Backbone:
         else:
             origin = "hub"
         version = importlib.metadata.version("timm")
-        text = f"{self.timm_name} {self.size} {origin} timm {version}"
+        size = self.transform.size if self.transform else self.size
+        text = f"{self.timm_name} {size} {origin} timm {version}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def build(self) -> "nn.Module":

@@ -1,0 +1,42 @@
+"""Pictures side by side."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from secchi.figures.style import FONT, MISS
+
+
+class Tile(NamedTuple):
+    """One picture, uint8 of shape (height, width, 3), what stands above it, and whether to mark it."""
+
+    pixels: NDArray[np.uint8]
+    title: str
+    marked: bool = False
+
+
+def picture_grid(tiles: Sequence[Tile], columns: int = 4) -> Figure:
+    """Pictures in rows; a marked one has a thick frame and a cross before its title.
+
+    Args:
+        tiles: The pictures.
+        columns: How many stand side by side.
+    """
+    rows = max(1, math.ceil(len(tiles) / columns))
+    figure = Figure(figsize=(2.4 * columns, 2.6 * rows), layout="constrained")
+    for place, tile in enumerate(tiles):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        axes.imshow(tile.pixels, interpolation="nearest" if tile.pixels.shape[0] < 64 else None)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        color = MISS if tile.marked else "black"
+        axes.set_title(("✗ " if tile.marked else "") + tile.title, fontsize=FONT, color=color)
+        for spine in axes.spines.values():
+            spine.set_visible(tile.marked)
+            spine.set_color(MISS)
+            spine.set_linewidth(3)
+    return figure

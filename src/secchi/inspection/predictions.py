@@ -1,0 +1,185 @@
+"""What a model says of some rows, beside what is true of them."""
+
+import csv
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from secchi.data.task import Kind, Labels, Task
+from secchi.errors import DataError
+from secchi.files import written_aside
+from secchi.models.heads import log_probabilities
+from secchi.training.losses import task_losses
+from secchi.training.metrics import metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """The answers for some rows, the same record for every split, file list and model.
+
+    Attributes:
+        task: What was predicted.
+        sources: Where each row came from: the path of a picture.
+        outputs: The head's raw outputs, float32 of shape (rows, task.outputs).
+        labels: What is true, or None.
+        losses: What each row costs, float32 of shape (rows,), or None without labels.
+        unreadable: Files that were asked for and could not be read, with their reasons.
+    """
+
+    task: Task
+    sources: tuple[str, ...]
+    outputs: NDArray[np.float32]
+    labels: Labels | None = None
+    losses: NDArray[np.float32] | None = None
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        sources: tuple[str, ...],
+        outputs: "Tensor",
+        labels: Labels | None = None,
+        unreadable: tuple[tuple[str, str], ...] = (),
+    ) -> "Predictions":
+        """From a head's outputs, (rows, task.outputs)."""
+        each = None
+        if labels is not None:
+            each = task_losses(task, outputs, [torch.from_numpy(v) for v in labels.values]).numpy()
+        return cls(task, sources, outputs.numpy(), labels, each, unreadable)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the columns."""
+        return self.task.target.classes
+
+    @property
+    def targets(self) -> Any:
+        """What is true, as an array; None where nothing is known."""
+        return None if self.labels is None else self.labels.values[0]
+
+    @property
+    def log_probabilities(self) -> NDArray[np.float32]:
+        """Log-probabilities, (rows, classes); of exclusive classes they are those of one choice."""
+        outputs = torch.from_numpy(self.outputs)
+        return log_probabilities(self.task.target, outputs).numpy()  # type: ignore[no-any-return]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Probabilities, (rows, classes)."""
+        return np.exp(self.log_probabilities)
+
+    @property
+    def predicted(self) -> NDArray[Any]:
+        """The likeliest class of each row by number; for labels 0 or 1 each; or the number."""
+        target = self.task.target
+        if target.kind is Kind.REGRESSION:
+            return self.outputs[:, 0]
+        log = self.log_probabilities
+        return log.argmax(axis=1) if target.exclusive else (log > np.log(0.5)).astype(np.float32)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each row's class, or all of its labels, are right.
+
+        Raises:
+            DataError: Nothing is known of the rows, or a number was predicted.
+        """
+        if self.labels is None or self.task.target.kind is Kind.REGRESSION:
+            raise DataError("right or wrong needs rows with known classes")
+        right = self.predicted == self.targets
+        return right if right.ndim == 1 else right.all(axis=1)
+
+    def metric(self, name: str) -> float:
+        """A metric by name; see :func:`secchi.training.metrics.metric`."""
+        if self.labels is None:
+            raise DataError(f"{name} needs rows of which the truth is known")
+        target = self.task.target
+        if target.kind is Kind.REGRESSION:
+            answers = self.predicted
+        else:
+            answers = self.probabilities
+        return metric(name)(target, answers, self.targets, self.labels.weights)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One dictionary a row: the file, the class, and the probabilities by class name."""
+        target = self.task.target
+        if target.kind is Kind.REGRESSION:
+            values = self.predicted
+            return [
+                {"file": file, target.name: float(value)}
+                for file, value in zip(self.sources, values, strict=True)
+            ]
+        records = []
+        for file, row in zip(self.sources, self.probabilities, strict=True):
+            named = {c: float(p) for c, p in zip(target.classes, row, strict=True)}
+            says: Any = [c for c, p in named.items() if p > 0.5]
+            if target.exclusive:
+                says = target.classes[int(row.argmax())]
+            records.append({"file": file, "class": says, "probabilities": named})
+        return records
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row each: file, class, and one column of probability a class."""
+        import pandas as pd
+
+        return pd.DataFrame(self._flat())
+
+    def write_csv(self, file: str | os.PathLike[str]) -> None:
+        """Write one line a row, and one for each file that could not be read, with its reason."""
+        rows = self._flat() + [{"file": f, "error": reason} for f, reason in self.unreadable]
+        columns = list(dict.fromkeys(name for row in rows for name in row)) or ["file"]
+        target = Path(os.path.abspath(os.fspath(file)))
+        with (
+            written_aside(target) as aside,
+            open(aside, "w", newline="", encoding="utf-8", errors="surrogateescape") as out,
+        ):
+            writer = csv.DictWriter(out, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def plot(self, count: int = 12, columns: int = 4, seed: int = 0) -> "Figure":
+        """Draw some pictures at random with what was predicted; misses are marked.
+
+        Args:
+            count: How many.
+            columns: How many stand side by side.
+            seed: Another seed draws others.
+        """
+        from secchi.data.pictures import read_picture
+        from secchi.figures.pictures import Tile, picture_grid
+        from secchi.seeding import stream
+
+        rows = stream(seed, "pictures to show").permutation(len(self))[:count]
+        records = self.to_records()
+        tiles = []
+        for row in sorted(rows):
+            record = records[row]
+            right = bool(self.correct[row]) if self.labels is not None else None
+            truth = self.classes[int(self.targets[row])] if right is False else None
+            share = max(record["probabilities"].values())
+            title = f"{record['class']} {share:.0%}" + (f" (is {truth})" if truth else "")
+            tiles.append(Tile(read_picture(self.sources[row]), title, right is False))
+        return picture_grid(tiles, columns)
+
+    def _flat(self) -> list[dict[str, Any]]:
+        flat = []
+        for record in self.to_records():
+            probabilities = record.pop("probabilities", {})
+            if isinstance(record.get("class"), list):
+                record["class"] = " ".join(record["class"])
+            flat.append(record | probabilities)
+        return flat

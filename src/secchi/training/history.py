@@ -1,0 +1,119 @@
+"""What happened while a network was trained."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secchi.files import write_text
+from secchi.training.spec import Training
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class Outcome(StrEnum):
+    """How a run ended; the value carries the advice."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged: the loss was no longer a number; try a tenth of the learning rate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+    """One pass over the training rows.
+
+    Attributes:
+        number: Counted from 0 over the life of the network, across calls of ``fit``.
+        train_loss: Mean over the epoch's batches, while the weights were changing.
+        valid_loss: After the epoch.
+        metrics: On the validation rows, after the epoch; those of several targets as
+            ``target.metric``.
+        seconds: How long it took.
+    """
+
+    number: int
+    train_loss: float
+    valid_loss: float
+    metrics: dict[str, float]
+    seconds: float
+
+    @staticmethod
+    def heading(metrics: Iterator[str] | list[str]) -> str:
+        """The line above the lines of a run."""
+        names = "".join(f"{name:>12}" for name in metrics)
+        return f"{'epoch':>5}{'train loss':>12}{'valid loss':>12}{names}{'seconds':>10}"
+
+    def __str__(self) -> str:
+        values = "".join(f"{value:>12.4f}" for value in self.metrics.values())
+        losses = f"{self.train_loss:>12.4f}{self.valid_loss:>12.4f}"
+        return f"{self.number:>5}{losses}{values}{self.seconds:>10.2f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """The epochs of one call of ``fit``, or of several joined.
+
+    Attributes:
+        epochs: In their order.
+        outcome: How it ended.
+        training: What was asked for.
+    """
+
+    epochs: tuple[Epoch, ...]
+    outcome: Outcome
+    training: Training
+
+    def __str__(self) -> str:
+        if not self.epochs:
+            return f"no epochs ({self.outcome})"
+        lines = [Epoch.heading(list(self.epochs[0].metrics)), *map(str, self.epochs)]
+        return "\n".join([*lines, *([self.outcome] if self.outcome != Outcome.COMPLETED else [])])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat dictionary an epoch."""
+        return [
+            {
+                "epoch": epoch.number,
+                "train_loss": epoch.train_loss,
+                "valid_loss": epoch.valid_loss,
+                **epoch.metrics,
+                "seconds": epoch.seconds,
+            }
+            for epoch in self.epochs
+        ]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row an epoch."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def write_csv(self, file: Path) -> None:
+        """Write one line an epoch."""
+        rows = self.rows()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(file, text.getvalue())
+
+    def joined(self, later: "History") -> "History":
+        """This history with a later one behind it."""
+        return History(self.epochs + later.epochs, later.outcome, later.training)
+
+    def plot(self) -> "Figure":
+        """Losses and metrics by epoch."""
+        from secchi.figures.curves import epoch_curves
+
+        frame = {
+            "training loss": [e.train_loss for e in self.epochs],
+            "validation loss": [e.valid_loss for e in self.epochs],
+        }
+        names = list(self.epochs[0].metrics) if self.epochs else []
+        metrics = {name: [e.metrics[name] for e in self.epochs] for name in names}
+        return epoch_curves([e.number for e in self.epochs], frame, metrics)

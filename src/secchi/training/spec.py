@@ -1,0 +1,80 @@
+"""The whole specification of a run."""
+
+import dataclasses
+import math
+from typing import Any
+
+from secchi.errors import SpecError, did_you_mean
+
+OPTIMIZER_NAMES = ("sgd", "adam", "adamw")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a network is trained.
+
+    Attributes:
+        optimizer: ``"sgd"`` (with momentum 0.9), ``"adam"`` or ``"adamw"``.
+        lr: The learning rate.
+        epochs: Passes over the training rows.
+        batch_size: Rows in a step; the last batch of an epoch may be shorter.
+        weight_decay: Pull of the weights, not the biases, towards zero.
+        seed: Names the order of the batches.
+
+    Raises:
+        SpecError: With every fault at once.
+
+    >>> Training(lr=-1, optimizer="adamv")
+    Traceback (most recent call last):
+    ...
+    secchi.errors.SpecError: this training cannot be: optimizer is 'adamv', which is none of \
+sgd, adam, adamw; did you mean adamw or adam?; lr is -1, which is not a number above 0
+    """
+
+    optimizer: str = "adamw"
+    lr: float = 1e-2
+    epochs: int = 10
+    batch_size: int = 64
+    weight_decay: float = 1e-2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.optimizer not in OPTIMIZER_NAMES:
+            hint = did_you_mean(self.optimizer, OPTIMIZER_NAMES)
+            known = ", ".join(OPTIMIZER_NAMES)
+            faults.append(f"optimizer is {self.optimizer!r}, which is none of {known}{hint}")
+        if not (_is_number(self.lr) and self.lr > 0):
+            faults.append(f"lr is {self.lr!r}, which is not a number above 0")
+        for name, least in (("epochs", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                faults.append(f"{name} is {value!r}, which is not a whole number from {least} on")
+        if not (_is_number(self.weight_decay) and self.weight_decay >= 0):
+            faults.append(f"weight_decay is {self.weight_decay!r}, which is not a number from 0 on")
+        if not isinstance(self.seed, int):
+            faults.append(f"seed is {self.seed!r}, which is not a whole number")
+        if faults:
+            raise SpecError("this training cannot be", faults)
+
+    def but(self, **changes: Any) -> "Training":
+        """The same with some fields changed; a change of None changes nothing.
+
+        Raises:
+            SpecError: A field that does not exist, or a value that cannot be.
+        """
+        fields = [field.name for field in dataclasses.fields(self)]
+        unknown = [name for name in changes if name not in fields]
+        if unknown:
+            faults = [f"there is no {name!r}{did_you_mean(name, fields)}" for name in unknown]
+            raise SpecError("this training cannot be", faults)
+        given = {name: value for name, value in changes.items() if value is not None}
+        return dataclasses.replace(self, **given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
