@@ -101,13 +101,13 @@ class Bundle:
             )
             named = manifest["backbone"]["name"]
         except (KeyError, TypeError, ValueError, RuntimeError, SecchiError) as error:
-            raise BundleError(f"the manifest in {place} does not fit its weights: {error}") from None
+            raise BundleError(
+                f"the manifest in {place} does not fit its weights: {error}"
+            ) from None
         backbone = Backbone(named, weights=str(place / _WEIGHTS), size=transform.size)
         cache = cache or FeatureCache()
         preparation = Preparation(backbone, cache, device)
-        return cls(
-            task, backbone, transform, head.eval(), preparation, cache, device, precision
-        )
+        return cls(task, backbone, transform, head.eval(), preparation, cache, device, precision)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the bundle, whole or not at all; one that stands there is replaced.
@@ -253,7 +253,7 @@ def _checked_weights(place: Path, manifest: dict[str, Any]) -> dict[str, torch.T
     if _digest(blob) != manifest.get("files", {}).get(_WEIGHTS):
         raise BundleError(f"{file} was changed or cut short after it was written")
     try:
-        return load_file(file)  # type: ignore[no-any-return]
+        return load_file(file)
     except SafetensorError as error:
         raise BundleError(f"{file} is no safetensors file: {error}") from None
 

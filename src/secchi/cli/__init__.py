@@ -84,7 +84,7 @@ def _usage_or_bug(error: Exception) -> tuple[int, str]:
     )
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Show secchi's own warnings as a line; libraries' are for developers."""
     if category is UserWarning:
         print(f"warning: {message}", file=sys.stderr)

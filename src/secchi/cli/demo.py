@@ -13,9 +13,9 @@ _MARK = "made-by-secchi-demo.txt"
 
 
 def demo(
-    out: Annotated[
-        Path, typer.Option(help="The folder that everything goes into.")
-    ] = Path("secchi-demo"),
+    out: Annotated[Path, typer.Option(help="The folder that everything goes into.")] = Path(
+        "secchi-demo"
+    ),
     seed: Annotated[int, typer.Option(help="Names every random choice.")] = 0,
     as_json: Json = False,
 ) -> None:

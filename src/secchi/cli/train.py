@@ -29,9 +29,7 @@ def train(
     valid_fraction: Annotated[
         float, typer.Option(help="The share held out where nothing says what validates.")
     ] = 0.2,
-    backbone: Annotated[
-        str, typer.Option(help="lite0, or any name that timm knows.")
-    ] = "lite0",
+    backbone: Annotated[str, typer.Option(help="lite0, or any name that timm knows.")] = "lite0",
     weights: Annotated[
         str, typer.Option(help="pretrained, random, or a file of weights.")
     ] = "pretrained",

@@ -100,9 +100,7 @@ class Search:
                 self.skipped.append(Skipped(entry.path, "a folder named like a picture", split))
         return by_class
 
-    def pictures_under(
-        self, folder: str, split: str, ignore: Collection[str] = ()
-    ) -> list[str]:
+    def pictures_under(self, folder: str, split: str, ignore: Collection[str] = ()) -> list[str]:
         """Every picture in a folder and the folders below it, in natural order."""
         pictures: list[str] = []
         walked: set[str] = set()

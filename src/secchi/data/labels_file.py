@@ -68,11 +68,11 @@ class LabelsFile:
         if frame.empty:
             raise DataError(f"the table {file} has no rows")
         names = [str(c) for c in frame.columns]
-        for option, column in columns.items():
-            if column is not None and column not in names:
+        for option, named in columns.items():
+            if named is not None and named not in names:
                 raise DataError(
-                    f"{file} has no column {column!r} ({option}); it has {', '.join(names)}"
-                    + did_you_mean(column, names)
+                    f"{file} has no column {named!r} ({option}); it has {', '.join(names)}"
+                    + did_you_mean(named, names)
                 )
         table = cls(file, frame, dict(columns))
         table.suffix, table.kind, table.separator = suffix, kind, separator
@@ -105,15 +105,15 @@ class LabelsFile:
             if not isinstance(name, str):
                 missing.append((f"row {row + 2} of {self.name}", "it names no file"))
                 continue
-            file = known.get(os.path.normpath(self._with_suffix(name)))
-            if file is None:
+            picture = known.get(os.path.normpath(self._with_suffix(name)))
+            if picture is None:
                 reason = f"row {row + 2} of {self.name} names it, and there is no such picture"
                 missing.append((self._with_suffix(name), reason))
             elif not isinstance(self._column("label_column")[row], str) and not self._is_test(row):
-                missing.append((file, f"row {row + 2} of {self.name} has no label for it"))
-                rows_of.setdefault(file, [])
+                missing.append((picture, f"row {row + 2} of {self.name} has no label for it"))
+                rows_of.setdefault(picture, [])
             else:
-                rows_of[file].append(row)
+                rows_of[picture].append(row)
         matched: dict[str, int] = {}
         for file, rows in rows_of.items():
             says = {(self._column("label_column")[r], self.split(r)) for r in rows}
@@ -226,4 +226,3 @@ class LabelsFile:
                     + (", ".join(others) or "there is none beside the names")
                 )
             self._columns["label_column"] = others[0]
-

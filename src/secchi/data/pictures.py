@@ -24,7 +24,8 @@ from secchi.errors import PictureError
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .webp .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".dib")
+    + (".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif")
 )
 """The endings, in lower case, that make a file a picture."""
 

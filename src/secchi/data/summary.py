@@ -42,8 +42,10 @@ class Summary:
             counts[name] = {None: len(split)}
             if labels is not None and data.classes:
                 values = labels.values[0]
-                each = values.sum(0) if values.ndim == 2 else np.bincount(
-                    values, minlength=len(data.classes)
+                each = (
+                    values.sum(0)
+                    if values.ndim == 2
+                    else np.bincount(values, minlength=len(data.classes))
                 )
                 counts[name] = {c: int(n) for c, n in zip(data.classes, each, strict=True)}
         sizes = np.concatenate([split.sizes for split in data.splits.values()])
@@ -86,8 +88,11 @@ class Summary:
         small, middle, large = (f"{w:,} x {h:,}" for w, h in self.sizes)
         lines.append(f"  sizes  {small} to {large} pixels, median {middle}")
         for reason, count in self.reasons():
-            files = [os.path.relpath(s.file, self.root) if os.path.isabs(s.file) else s.file
-                     for s in self.skipped if s.reason == reason]
+            files = [
+                os.path.relpath(s.file, self.root) if os.path.isabs(s.file) else s.file
+                for s in self.skipped
+                if s.reason == reason
+            ]
             shown_files = ", ".join(printable(f) for f in files[:3])
             dots = ", …" if count > 3 else ""
             lines.append(f"  skipped {count:,}: {reason} ({shown_files}{dots})")

@@ -181,8 +181,7 @@ class Task:
         """From what :meth:`to_dict` gave."""
         return cls(
             tuple(
-                Target(t["name"], Kind(t["kind"]), tuple(t["classes"]))
-                for t in document["targets"]
+                Target(t["name"], Kind(t["kind"]), tuple(t["classes"])) for t in document["targets"]
             )
         )
 

@@ -212,7 +212,7 @@ class RowWriter:
                 write_json(self._folder / "space.json", dataclasses.asdict(self._space))
             name = f"{time.time_ns():x}-{uuid.uuid4().hex[:8]}.rows"
             # Unbuffered: what was computed is safe from kill -9 as soon as it is appended.
-            self._file = open(self._folder / name, "xb", buffering=0)
+            self._file = (self._folder / name).open("xb", buffering=0)
             header = f"secchi features {FORMAT} {self._dtype['features'].shape[0]}\n"
             self._file.write(header.encode().ljust(_HEADER_BYTES))
         return self._file
@@ -388,7 +388,7 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _checksum(digest: bytes, features: NDArray[np.uint8]) -> int:
-    return zlib.crc32(features, zlib.crc32(digest))
+    return zlib.crc32(features.data, zlib.crc32(digest))
 
 
 def _touch(path: Path) -> None:

@@ -148,7 +148,7 @@ Decoded = tuple[bytes, Pixels | str]
 
 @contextlib.contextmanager
 def _decoding(files: Mapping[bytes, str], transform: ImageTransform) -> Iterator[Iterator[Decoded]]:
-    """Decode pictures on all cores but one, as far ahead of their use as :data:`DECODED_AHEAD` allows."""
+    """Decode on all cores but one, as far ahead as :data:`DECODED_AHEAD` allows."""
     scratch = Scratch()
     chunks = batched(files.items(), _CHUNK)
     ahead = max(2 * cores(), DECODED_AHEAD // (_CHUNK * 3 * transform.size**2))

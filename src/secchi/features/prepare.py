@@ -128,7 +128,7 @@ class Preparation:
         if self._ready is None:
             self._ready = _look_up_by_weights(cache.bodies, backbone)
         if self._ready is None:
-            self._request = {
+            self._request: dict[str, Any] = {
                 "backbone": dataclasses.asdict(backbone),
                 "source": source,
                 "bodies": str(cache.place_for_bodies()),
@@ -160,7 +160,7 @@ class Preparation:
                 answer = _answer(self._request)
             if "error" in answer:
                 raise BackboneError(answer["error"])
-            folder = Path(self._request["bodies"]) / answer["digest"]  # type: ignore[operator]
+            folder = Path(self._request["bodies"]) / answer["digest"]
             self._ready = _read(folder, self.backbone)
             if self._ready is None:
                 raise SecchiError(f"{folder} was written and cannot be read; is the disk damaged?")
@@ -338,7 +338,7 @@ def _to_openvino(body: "nn.Module", batch: "torch.Tensor", transform: ImageTrans
         # Tracing is deprecated and still what OpenVINO converts best: three times as fast as an
         # exported program, and with a fixed shape.
         warnings.simplefilter("ignore", FutureWarning)
-        traced = torch.jit.trace(body, batch, check_trace=False)
+        traced = torch.jit.trace(body, batch, check_trace=False)  # type: ignore[no-untyped-call]
     model = openvino.convert_model(traced, example_input=batch, input=[tuple(batch.shape)])
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8)
@@ -358,7 +358,7 @@ def _smooth_pictures(count: int, size: int) -> "np.ndarray[Any, np.dtype[np.uint
     coarse = torch.rand(count, 3, 7, 7, generator=generator)
     fine = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1)
     pictures = (255 * fine).byte().permute(0, 2, 3, 1).contiguous()
-    return pictures.numpy()  # type: ignore[no-any-return]
+    return pictures.numpy()
 
 
 def _cosines(a: Any, b: Any) -> Any:

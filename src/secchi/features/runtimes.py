@@ -117,7 +117,7 @@ class TorchRuntime:
         self.parallel = 1
         self._device = device
         self._bf16 = precision == "bf16"
-        self._body = body.eval().to(device, memory_format=torch.channels_last)
+        self._body = body.eval().to(device).to(memory_format=torch.channels_last)
         self._shift = 255 * torch.tensor(transform.mean, device=device).view(1, 3, 1, 1)
         self._scale = 255 * torch.tensor(transform.std, device=device).view(1, 3, 1, 1)
 
@@ -137,8 +137,9 @@ class TorchRuntime:
     def _compute(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
-        with torch.inference_mode(), torch.autocast(
-            self._device, dtype=torch.bfloat16, enabled=self._bf16
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._bf16),
         ):
             # A batch of (pictures, height, width, channels) seen as (pictures, channels, height,
             # width) is already what torch calls channels last.

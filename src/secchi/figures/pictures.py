@@ -12,7 +12,7 @@ from secchi.figures.style import FONT, MISS
 
 
 class Tile(NamedTuple):
-    """One picture, uint8 of shape (height, width, 3), what stands above it, and whether to mark it."""
+    """One picture, uint8 of shape (height, width, 3), its title, and whether to mark it."""
 
     pixels: NDArray[np.uint8]
     title: str

@@ -75,7 +75,7 @@ class Predictions:
     def log_probabilities(self) -> NDArray[np.float32]:
         """Log-probabilities, (rows, classes); of exclusive classes they are those of one choice."""
         outputs = torch.from_numpy(self.outputs)
-        return log_probabilities(self.task.target, outputs).numpy()  # type: ignore[no-any-return]
+        return log_probabilities(self.task.target, outputs).numpy()
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -87,9 +87,12 @@ class Predictions:
         """The likeliest class of each row by number; for labels 0 or 1 each; or the number."""
         target = self.task.target
         if target.kind is Kind.REGRESSION:
-            return self.outputs[:, 0]
-        log = self.log_probabilities
-        return log.argmax(axis=1) if target.exclusive else (log > np.log(0.5)).astype(np.float32)
+            numbers: NDArray[np.float32] = self.outputs[:, 0]
+            return numbers
+        if target.exclusive:
+            likeliest: NDArray[np.intp] = self.log_probabilities.argmax(axis=1)
+            return likeliest
+        return np.asarray(self.probabilities > 0.5, dtype=np.float32)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -100,18 +103,15 @@ class Predictions:
         """
         if self.labels is None or self.task.target.kind is Kind.REGRESSION:
             raise DataError("right or wrong needs rows with known classes")
-        right = self.predicted == self.targets
-        return right if right.ndim == 1 else right.all(axis=1)
+        right: NDArray[np.bool_] = np.asarray(self.predicted == self.targets)
+        return right if right.ndim == 1 else np.all(right, axis=1)
 
     def metric(self, name: str) -> float:
         """A metric by name; see :func:`secchi.training.metrics.metric`."""
         if self.labels is None:
             raise DataError(f"{name} needs rows of which the truth is known")
         target = self.task.target
-        if target.kind is Kind.REGRESSION:
-            answers = self.predicted
-        else:
-            answers = self.probabilities
+        answers = self.predicted if target.kind is Kind.REGRESSION else self.probabilities
         return metric(name)(target, answers, self.targets, self.labels.weights)
 
     def to_records(self) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ parameters, Apache-2.0) out of an ordinary Python package: it needs no network. 
 ``tf_efficientnet_lite0``; timm's ``efficientnet_lite0`` is another network.
 """
 
+import bisect
 import contextlib
 import dataclasses
 import hashlib
@@ -117,17 +118,19 @@ class Backbone:
         """The transform that a built body wants, from timm's own record of it."""
         if self.transform is not None:
             return self.transform
-        import timm.data
+        from timm.data.config import resolve_model_data_config
 
-        config = timm.data.resolve_model_data_config(body)
+        config: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
         side = int(config["input_size"][-1])
         interpolation = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"
-        return ImageTransform(
-            self.size or side,
-            float(config["crop_pct"]),
-            interpolation,
-            tuple(map(float, config["mean"])),
-            tuple(map(float, config["std"])),
+        return ImageTransform.from_dict(
+            {
+                "size": self.size or side,
+                "crop": config["crop_pct"],
+                "interpolation": interpolation,
+                "mean": config["mean"],
+                "std": config["std"],
+            }
         )
 
     def _file(self) -> Path | None:
@@ -289,7 +292,7 @@ def _classifier_names(body: "nn.Module") -> set[str]:
 
 
 def _timm_key(key: str) -> str:
-    """timm's name for a key of the packaged EfficientNet-Lite0.
+    """Name a key of the packaged EfficientNet-Lite0 as timm does.
 
     The package counts the sixteen blocks through; timm counts them within seven stages. The first
     block expands nothing, so its layers have other numbers.
@@ -311,12 +314,9 @@ def _timm_key(key: str) -> str:
     if block == 0:
         inside = {"_depthwise_conv": "conv_dw", "_bn1": "bn1"}
         inside |= {"_project_conv": "conv_pw", "_bn2": "bn2"}
-    stage, first = 0, 0
-    for stage, length in enumerate((1, 2, 2, 3, 3, 4, 1)):
-        if block < first + length:
-            break
-        first += length
-    return f"blocks.{stage}.{block - first}.{inside[layer]}.{rest}"
+    starts = (0, 1, 3, 5, 8, 11, 15)
+    stage = bisect.bisect_right(starts, block) - 1
+    return f"blocks.{stage}.{block - starts[stage]}.{inside[layer]}.{rest}"
 
 
 def _some(names: list[str], most: int = 4) -> str:

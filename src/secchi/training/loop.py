@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from secchi.data.task import Kind, Labels, Task
+from secchi.data.task import Kind, Labels
 from secchi.models.heads import log_probabilities
 from secchi.seeding import stream
 from secchi.training.history import Epoch, History, Outcome
@@ -82,9 +82,7 @@ def train(
         observe: Sees every epoch's record when it is done, and changes nothing.
     """
     net.to(device)
-    optimizer = Optimizer(
-        training.optimizer, net.parameters(), training.lr, training.weight_decay
-    )
+    optimizer = Optimizer(training.optimizer, net.parameters(), training.lr, training.weight_decay)
     state = TrainState(net, optimizer, epoch=first_epoch)
     epochs: list[Epoch] = []
     outcome = Outcome.COMPLETED

@@ -28,7 +28,7 @@ class Training:
     Traceback (most recent call last):
     ...
     secchi.errors.SpecError: this training cannot be: optimizer is 'adamv', which is none of \
-sgd, adam, adamw; did you mean adamw or adam?; lr is -1, which is not a number above 0
+sgd, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a number above 0
     """
 
     optimizer: str = "adamw"
@@ -46,14 +46,12 @@ sgd, adam, adamw; did you mean adamw or adam?; lr is -1, which is not a number a
             faults.append(f"optimizer is {self.optimizer!r}, which is none of {known}{hint}")
         if not (_is_number(self.lr) and self.lr > 0):
             faults.append(f"lr is {self.lr!r}, which is not a number above 0")
-        for name, least in (("epochs", 0), ("batch_size", 1)):
+        for name, least in (("epochs", 0), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 faults.append(f"{name} is {value!r}, which is not a whole number from {least} on")
         if not (_is_number(self.weight_decay) and self.weight_decay >= 0):
             faults.append(f"weight_decay is {self.weight_decay!r}, which is not a number from 0 on")
-        if not isinstance(self.seed, int):
-            faults.append(f"seed is {self.seed!r}, which is not a whole number")
         if faults:
             raise SpecError("this training cannot be", faults)
 
