@@ -9,8 +9,6 @@ import typer
 from secchi.cli.options import Json, console, print_json
 from secchi.cli.train import outline
 
-_MARK = "made-by-secchi-demo.txt"
-
 
 def demo(
     out: Annotated[Path, typer.Option(help="The folder that everything goes into.")] = Path(
@@ -20,8 +18,11 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train on scikit-learn's handwritten digits, and show what comes of it."""
+    import numpy as np
+
     from secchi.data.images import ImageData
     from secchi.learner import Learner
+    from secchi.seeding import stream
 
     started = time.perf_counter()
     screen = console(as_json)
@@ -37,7 +38,9 @@ def demo(
     run = learn.save_run()
     predictions = learn.predictions("valid")
     figure = run / "predictions.png"
-    predictions.plot(count=20, columns=5, seed=seed).savefig(figure, dpi=120)
+    misses, hits = np.flatnonzero(~predictions.correct), np.flatnonzero(predictions.correct)
+    shown = [*misses[:5], *np.sort(stream(seed, "digits to show").choice(hits, 10, replace=False))]
+    predictions.plot(shown, columns=5).savefig(figure, dpi=120)
     report: dict[str, Any] = outline(learn) | {"run": str(run), "figure": str(figure)}
     report["seconds"]["total"] = time.perf_counter() - started
     if as_json:
@@ -73,15 +76,14 @@ def write_digits(folder: Path) -> None:
     from secchi.errors import DataError
     from secchi.files import folder_written_aside
 
-    if (folder / _MARK).exists():
-        return
-    if folder.exists():
-        raise DataError(f"{folder} exists and was not made by 'secchi demo'; --out names another")
     digits = load_digits()
+    if folder.exists():
+        if len(list(folder.glob("[0-9]/digit_*.png"))) == len(digits.target):
+            return
+        raise DataError(f"{folder} exists and was not made by 'secchi demo'; --out names another")
     with folder_written_aside(folder) as aside:
         for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
             place = aside / str(label)
             place.mkdir(exist_ok=True)
             grey = (255 - pixels * (255 / 16)).astype("uint8")
             Image.fromarray(grey).save(place / f"digit_{number:04d}.png")
-        (aside / _MARK).write_text("The digits of scikit-learn, written by 'secchi demo'.\n")

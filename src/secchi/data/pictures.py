@@ -36,7 +36,8 @@ MAX_JPEG_PIXELS = 2**28
 MAX_PIXELS = 89_478_485
 """Other pictures that claim more are refused (Pillow's own warning limit)."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF")
+# What the endings above stand for; Pillow opens the many-pictured JPEGs of some cameras as JPEG.
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 _ORIENTATION = 0x0112
 _KEPT_SCRATCH = 2**25
 
@@ -238,7 +239,7 @@ def _jpeg_orientation(blob: bytes) -> int:
     if b"Exif\x00" not in blob[:65536]:
         return 1
     try:
-        with Image.open(io.BytesIO(blob), formats=("JPEG", "MPO")) as image:
+        with Image.open(io.BytesIO(blob), formats=("JPEG",)) as image:
             return _orientation(image)
     except Exception:  # damaged EXIF says nothing about the orientation
         return 1

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from secchi.figures.style import FONT, MISS
+from secchi.figures.style import FONT, FRAME, MISS
 
 
 class Tile(NamedTuple):
@@ -19,15 +19,17 @@ class Tile(NamedTuple):
     marked: bool = False
 
 
-def picture_grid(tiles: Sequence[Tile], columns: int = 4) -> Figure:
+def picture_grid(tiles: Sequence[Tile], columns: int = 4, title: str = "") -> Figure:
     """Pictures in rows; a marked one has a thick frame and a cross before its title.
 
     Args:
         tiles: The pictures.
         columns: How many stand side by side.
+        title: What stands above them all.
     """
     rows = max(1, math.ceil(len(tiles) / columns))
-    figure = Figure(figsize=(2.4 * columns, 2.6 * rows), layout="constrained")
+    figure = Figure(figsize=(1.9 * columns, 2.1 * rows + 0.4), layout="constrained")
+    figure.suptitle(title, fontsize=FONT + 1)
     for place, tile in enumerate(tiles):
         axes = figure.add_subplot(rows, columns, place + 1)
         axes.imshow(tile.pixels, interpolation="nearest" if tile.pixels.shape[0] < 64 else None)
@@ -36,7 +38,6 @@ def picture_grid(tiles: Sequence[Tile], columns: int = 4) -> Figure:
         color = MISS if tile.marked else "black"
         axes.set_title(("✗ " if tile.marked else "") + tile.title, fontsize=FONT, color=color)
         for spine in axes.spines.values():
-            spine.set_visible(tile.marked)
-            spine.set_color(MISS)
-            spine.set_linewidth(3)
+            spine.set_color(MISS if tile.marked else FRAME)
+            spine.set_linewidth(3 if tile.marked else 1)
     return figure

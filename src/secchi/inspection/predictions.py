@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from secchi.data.task import Kind, Labels, Task
 from secchi.errors import DataError
 from secchi.files import written_aside
 from secchi.models.heads import log_probabilities
+from secchi.seeding import stream
 from secchi.training.losses import task_losses
 from secchi.training.metrics import metric
 
@@ -151,29 +153,42 @@ class Predictions:
             writer.writeheader()
             writer.writerows(rows)
 
-    def plot(self, count: int = 12, columns: int = 4, seed: int = 0) -> "Figure":
-        """Draw some pictures at random with what was predicted; misses are marked.
+    def plot(
+        self,
+        rows: Sequence[int] | None = None,
+        *,
+        count: int = 12,
+        columns: int = 4,
+        seed: int = 0,
+    ) -> "Figure":
+        """Draw pictures with the class that was predicted and its probability; misses are marked.
 
         Args:
-            count: How many.
+            rows: Which; None draws some at random.
+            count: How many at random.
             columns: How many stand side by side.
             seed: Another seed draws others.
+
+        Raises:
+            DataError: The task is not one class a picture.
         """
         from secchi.data.pictures import read_picture
         from secchi.figures.pictures import Tile, picture_grid
-        from secchi.seeding import stream
 
-        rows = stream(seed, "pictures to show").permutation(len(self))[:count]
-        records = self.to_records()
+        if not self.task.target.exclusive:
+            raise DataError("pictures are drawn with one class each, and the task has none")
+        if rows is None:
+            rows = sorted(stream(seed, "pictures to show").permutation(len(self))[:count].tolist())
+        probabilities, predicted = self.probabilities, self.predicted
         tiles = []
-        for row in sorted(rows):
-            record = records[row]
-            right = bool(self.correct[row]) if self.labels is not None else None
-            truth = self.classes[int(self.targets[row])] if right is False else None
-            share = max(record["probabilities"].values())
-            title = f"{record['class']} {share:.0%}" + (f" (is {truth})" if truth else "")
-            tiles.append(Tile(read_picture(self.sources[row]), title, right is False))
-        return picture_grid(tiles, columns)
+        for row in rows:
+            title = f"{self.classes[predicted[row]]}  {probabilities[row].max():.0%}"
+            missed = self.labels is not None and not self.correct[row]
+            if missed:
+                title += f", is {self.classes[self.targets[row]]}"
+            tiles.append(Tile(read_picture(self.sources[row]), title, missed))
+        above = "predicted class and its probability" + ("; ✗ is a miss" if self.labels else "")
+        return picture_grid(tiles, columns, above)
 
     def _flat(self) -> list[dict[str, Any]]:
         flat = []
