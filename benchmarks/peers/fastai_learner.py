@@ -15,6 +15,7 @@ from fastai.vision.all import (
     Normalize,
     Resize,
     accuracy,
+    get_image_files,
     set_seed,
     vision_learner,
 )
@@ -27,12 +28,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     args = parser.parse_args()
     set_seed(0)
+    # fastai drops the last batch where it is not full: a small set has to fill one.
+    pictures = len(get_image_files(args.data / "train"))
     loaders = ImageDataLoaders.from_folder(
         args.data,
         valid="valid",
         item_tfms=Resize(args.size),
         batch_tfms=Normalize.from_stats([0.5] * 3, [0.5] * 3),
-        bs=64,
+        bs=min(64, pictures),
     )
     # pretrained=True would fetch timm's weights; the packaged ones are put in their place.
     learner = vision_learner(loaders, packaged.TIMM_NAME, pretrained=False, metrics=accuracy)

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from secchi.errors import SecchiError
 
 
 @contextlib.contextmanager
@@ -37,17 +40,48 @@ def write_text(target: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
+def finite(document: Any) -> Any:
+    """A document that JSON can hold: numbers that are not finite become null.
+
+    >>> finite({"loss": float("nan"), "epochs": [1, 2]})
+    {'loss': None, 'epochs': [1, 2]}
+    """
+    if isinstance(document, dict):
+        return {key: finite(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
+
+
 def write_json(target: Path, document: Any) -> None:
     """Write a JSON document whole, indented, keys in the order given.
 
     Names of files may hold bytes that are no text; then everything beyond ASCII is escaped.
     """
+    document = finite(document)
     text = json.dumps(document, indent=2, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:
         text = json.dumps(document, indent=2)
     write_text(target, text + "\n")
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure that a folder can be written to, or made, without making it.
+
+    Raises:
+        SecchiError: It cannot; the message says what stands in the way.
+    """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise SecchiError(f"{folder} cannot be a folder: {place} is a file")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise SecchiError(
+            f"no permission to write to {place}; --out (or out=) names another folder"
+        )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from typer.main import get_command
 from secchi.cli import cache, demo, predict, train
 from secchi.errors import SecchiError
 
+_INTERRUPTED = "interrupted; what was computed is kept, and the same command goes on from there"
+
 app = typer.Typer(
     name="secchi",
     help="Train a classifier on your pictures in seconds, and see why it is right or wrong.",
@@ -53,7 +55,7 @@ def _run() -> tuple[int, str]:
     except SecchiError as error:
         return 1, str(error)
     except KeyboardInterrupt:
-        return 1, "interrupted; what was computed is kept, and the same command goes on from there"
+        return 1, _INTERRUPTED
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         return 1, ""
@@ -75,7 +77,7 @@ def _usage_or_bug(error: Exception) -> tuple[int, str]:
         command = context.command_path if context is not None else "secchi"
         return (2, f"{message} ('{command} --help' shows what there is)") if message else (2, "")
     if type(error).__name__ == "Abort":
-        return 1, "interrupted"
+        return 1, _INTERRUPTED
     if os.environ.get("SECCHI_DEBUG"):
         raise error
     return 1, (

@@ -2,12 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from secchi.cli.options import Json, console, print_json
 from secchi.cli.train import outline
+from secchi.files import check_writable
 
 
 def demo(
@@ -26,7 +27,8 @@ def demo(
 
     started = time.perf_counter()
     screen = console(as_json)
-    folder = out.resolve()
+    folder = out.absolute()
+    check_writable(folder)
     digits = folder / "digits"
     screen.line(f"writing 1,797 handwritten digits to {digits}")
     write_digits(digits)
@@ -41,7 +43,7 @@ def demo(
     misses, hits = np.flatnonzero(~predictions.correct), np.flatnonzero(predictions.correct)
     shown = [*misses[:5], *np.sort(stream(seed, "digits to show").choice(hits, 10, replace=False))]
     predictions.plot(shown, columns=5).savefig(figure, dpi=120)
-    report: dict[str, Any] = outline(learn) | {"run": str(run), "figure": str(figure)}
+    report = outline(run) | {"figure": str(figure)}
     report["seconds"]["total"] = time.perf_counter() - started
     if as_json:
         print_json(report)

@@ -1,13 +1,13 @@
 """Options that several commands share, and what they print."""
 
 import json
-import math
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from secchi.console import Console
+from secchi.files import finite
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
@@ -23,12 +23,4 @@ def console(as_json: bool) -> Console:
 
 def print_json(document: Any) -> None:
     """Print the one document of a command; numbers that are none become null."""
-    print(json.dumps(_finite(document)))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(finite(document)))

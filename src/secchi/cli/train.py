@@ -1,15 +1,14 @@
 """``secchi train``: pictures in, a trained classifier out."""
 
+import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from secchi.cli.options import Device, Json, Precision, console, print_json
-
-if TYPE_CHECKING:
-    from secchi.learner import Learner
+from secchi.files import check_writable
 
 
 def train(
@@ -55,6 +54,7 @@ def train(
 
     started = time.perf_counter()
     screen = console(as_json)
+    check_writable(out.absolute())
     options: dict[str, Any] = {"size": size, "valid_fraction": valid_fraction, "seed": seed}
     with screen.progress("reading") as progress:
         if labels is not None:
@@ -81,29 +81,32 @@ def train(
         out=out,
         console=screen,
     )
-    learn.training.but(lr=lr, epochs=epochs, batch_size=batch_size)
+    learn.training.but(lr=lr, epochs=epochs, batch_size=batch_size)  # faults before the work
     learn.extract()
     screen.line(str(data.summary()))
     learn.fit(lr, epochs, batch_size=batch_size)
     run = learn.save_run()
-    report = outline(learn) | {"run": str(run)}
+    report = outline(run)
     report["seconds"]["total"] = time.perf_counter() - started
     if as_json:
         print_json(report)
         return
     for split in ("train", "valid"):
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in report[split].items())
+        scores = ", ".join(
+            f"{name} {value:.4f}" for name, value in report[split].items() if value is not None
+        )
         screen.line(f"{split}: {scores}")
     screen.line(f"{report['seconds']['total']:.1f} s in all")
     screen.line(f"run: {run}")
     screen.line(f"next: secchi predict {run} PICTURE_OR_FOLDER")
 
 
-def outline(learn: "Learner") -> dict[str, Any]:
-    """What a run came to, as plain values."""
-    record = learn.record()
+def outline(run: Path) -> dict[str, Any]:
+    """What a run came to, from its record."""
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     return {
-        "classes": list(learn.data.classes),
+        "run": str(run),
+        "classes": record["task"]["targets"][0]["classes"],
         "train": record["train"],
         "valid": record["valid"],
         "pictures": record["pictures"],

@@ -30,15 +30,18 @@ class Skipped:
     unreadable: bool = False
 
 
-def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural_order(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     """A sorting key by which ``class2`` comes before ``class10``.
 
-    >>> sorted(["b10", "b9", "A1"], key=natural_order)
-    ['A1', 'b9', 'b10']
+    >>> sorted(["b10", "b9", "b", "A1"], key=natural_order)
+    ['A1', 'b', 'b9', 'b10']
     """
-    parts = re.split(r"([0-9]+)", name.casefold())
-    key = tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts if p)
-    return (*key, (2, 0, name))
+    key = []
+    for number, word in re.findall(r"([0-9]+)|([^0-9]+)", name.casefold()):
+        digits = number.lstrip("0")
+        # Of two numbers the one with more digits is the larger, however long they are.
+        key.append((0, len(digits), digits) if number else (1, 0, word))
+    return tuple(key), name
 
 
 def existing_folder(path: str | os.PathLike[str]) -> str:
@@ -84,7 +87,7 @@ class Search:
         """The pictures of each folder in ``folder``, by the folder's name."""
         by_class: dict[str, list[str]] = {}
         for entry in self._entries(folder, split):
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 if _looks_like_picture(entry.name):
                     reason = "it lies beside the class folders, not in one"
                     self.skipped.append(Skipped(entry.path, reason, split))
@@ -101,39 +104,36 @@ class Search:
         return by_class
 
     def pictures_under(self, folder: str, split: str, ignore: Collection[str] = ()) -> list[str]:
-        """Every picture in a folder and the folders below it, in natural order."""
+        """Every picture in a folder, then those in the folders below it, in natural order."""
         pictures: list[str] = []
-        walked: set[str] = set()
-        self._walk(folder, split, ignore, pictures, walked)
-        return pictures
-
-    def _walk(
-        self,
-        folder: str,
-        split: str,
-        ignore: Collection[str],
-        pictures: list[str],
-        walked: set[str],
-    ) -> None:
-        real = os.path.realpath(folder)
-        if real in walked:
-            self.skipped.append(Skipped(folder, "a link to a folder that was read already", split))
-            return
-        walked.add(real)
-        for entry in self._entries(folder, split):
-            if entry.path in ignore:
+        above = _folders_above(folder)
+        read: set[str] = set()
+        waiting = [folder]
+        while waiting:
+            here = waiting.pop()
+            real = os.path.realpath(here)
+            if real in above or real in read:
+                reason = f"a link to a folder that {'holds it' if real in above else 'was read'}"
+                self.skipped.append(Skipped(here, reason, split))
                 continue
-            if entry.is_dir():
-                if _looks_like_picture(entry.name):
-                    reason = "a folder named like a picture"
-                    self.skipped.append(Skipped(entry.path, reason, split))
+            read.add(real)
+            below: list[str] = []
+            for entry in self._entries(here, split):
+                if entry.path in ignore:
+                    continue
+                if _is_folder(entry):
+                    if _looks_like_picture(entry.name):
+                        reason = "a folder named like a picture"
+                        self.skipped.append(Skipped(entry.path, reason, split))
+                    else:
+                        below.append(entry.path)
+                elif _looks_like_picture(entry.name):
+                    pictures.append(entry.path)
                 else:
-                    self._walk(entry.path, split, ignore, pictures, walked)
-            elif _looks_like_picture(entry.name):
-                pictures.append(entry.path)
-            else:
-                reason = "not a picture by its ending"
-                self.skipped.append(Skipped(entry.path, reason, split))
+                    reason = "not a picture by its ending"
+                    self.skipped.append(Skipped(entry.path, reason, split))
+            waiting += reversed(below)
+        return pictures
 
     def _entries(self, folder: str, split: str) -> Iterator["os.DirEntry[str]"]:
         """What a folder holds, in natural order; hidden and thumbnail files are reported."""
@@ -204,6 +204,24 @@ def _survey_all(files: Sequence[str]) -> list[Survey | str]:
         except PictureError as error:
             looked.append(str(error))
     return looked
+
+
+def _folders_above(folder: str) -> set[str]:
+    """Where a folder lies, by its path and, if it is a link, by what it links to."""
+    above: set[str] = set()
+    for place in (os.path.dirname(folder), os.path.dirname(os.path.realpath(folder))):
+        real = os.path.realpath(place)
+        while real not in above:
+            above.add(real)
+            real = os.path.dirname(real)
+    return above
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _looks_like_picture(name: str) -> bool:

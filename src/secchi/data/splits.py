@@ -35,7 +35,7 @@ def holdout(
         fraction: The share of each label's rows to hold out, between 0 and 1.
         keys: The content of each row, as a digest.
         labels: What to stratify by; None stratifies by nothing.
-        groups: Rows of one group stay together (pictures of one patient).
+        groups: Rows of one group stay together (pictures of one patient); None is no group.
         seed: Another seed gives another split.
 
     Returns:
@@ -62,7 +62,7 @@ def holdout(
     strata: defaultdict[Hashable, list[tuple[bytes, list[int]]]] = defaultdict(list)
     for unit_rows in members.values():
         # The smallest row speaks for the unit, so that the order of its rows does not matter.
-        speaker = min(unit_rows, key=lambda row: (keys[row], str(labels[row] if labels else "")))
+        speaker = min(unit_rows, key=lambda row: (keys[row], str(labels[row]) if labels is not None else "")))
         digest = hashlib.sha256(f"holdout {seed} ".encode() + keys[speaker]).digest()
         label = labels[speaker] if labels is not None else None
         strata[label].append((digest, unit_rows))
@@ -96,7 +96,7 @@ def _units(keys: Sequence[bytes], groups: Sequence[Hashable] | None) -> list[int
     first_of: dict[Hashable, int] = {}
     for row, key in enumerate(keys):
         names: list[Hashable] = [("key", key)]
-        if groups is not None:
+        if groups is not None and groups[row] is not None:
             names.append(("group", groups[row]))
         for name in names:
             parent[root(row)] = root(first_of.setdefault(name, row))

@@ -101,7 +101,7 @@ def extract(
     faults: dict[bytes, str] = {}
     trouble = None
     if missing:
-        with _decoding(missing, preparation.transform) as decoded:
+        with _cancelled_on_error(preparation), _decoding(missing, preparation.transform) as decoded:
             prepared = preparation.wait()
             runtime = prepared.runtime(device, precision)
             space = _space(prepared, device, precision)
@@ -140,6 +140,16 @@ def _space(prepared: Prepared, device: str, precision: str) -> Space:
         prepared.width,
         f"{prepared.backbone.name}, {prepared.transform.size} px",
     )
+
+
+@contextlib.contextmanager
+def _cancelled_on_error(preparation: Preparation) -> Iterator[None]:
+    """Leave no process behind when the work is interrupted."""
+    try:
+        yield
+    except BaseException:
+        preparation.cancel()
+        raise
 
 
 Decoded = tuple[bytes, Pixels | str]

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import uuid
 import warnings
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,8 @@ class Preparation:
                 "device": device,
             }
             self._process = _start(self._request)
+            if self._process is not None:
+                weakref.finalize(self, _stop, self._process)
 
     @property
     def ready(self) -> bool:
@@ -167,10 +170,9 @@ class Preparation:
         return self._ready
 
     def cancel(self) -> None:
-        """Stop the work, if it is still going on."""
+        """Stop the work, if it is still going on; that happens at the latest when Python ends."""
         if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+            _stop(self._process)
             self._process = None
 
 
@@ -194,6 +196,12 @@ def _start(request: dict[str, Any]) -> "subprocess.Popen[str] | None":
         )
     except OSError:
         return None
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    if process.returncode is None:
+        process.kill()
+        process.communicate()
 
 
 def _finish(process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,14 @@ Accuracy is an average and computed as one; everything else is scikit-learn's.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.data.task import Kind, Target
+from secchi.data.task import Kind, Target, Task
 from secchi.errors import SpecError, did_you_mean
 
 Array = NDArray[Any]
@@ -22,6 +23,10 @@ for classes and labels, and the numbers themselves for regression."""
 def metric(name: str) -> Metric:
     """The metric of a name: accuracy, error_rate, top_2, top_3, …, f1, auc, r2 or mae.
 
+    What it returns gives NaN where nothing can be measured: without rows, say, or for an area
+    under the curve of one class alone. Rows whose weight is zero count as absent. It raises a
+    :class:`secchi.errors.SpecError` for a target that it does not suit.
+
     Raises:
         SpecError: There is none of that name.
 
@@ -29,14 +34,40 @@ def metric(name: str) -> Metric:
     >>> metric("accuracy")(pet, np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), None)
     0.5
     """
-    if match := re.fullmatch(r"top_?([1-9][0-9]*)", name):
-        k = int(match[1])
-        return lambda target, answers, truth, weights: _top_k(k, target, answers, truth, weights)
-    if name not in _METRICS:
+    k = _k(name)
+    if not k and name not in _METRICS:
         known = [*_METRICS, "top_3"]
         fault = f"there is none called {name!r}{did_you_mean(name, known)}; known: "
         raise SpecError("this metric cannot be", [fault + ", ".join(known)])
-    return _METRICS[name]
+    compute = partial(_top_k, k) if k else _METRICS[name]
+
+    def measure(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
+        if fault := _misfit(name, target):
+            raise SpecError("this metric cannot be", [fault])
+        if weights is not None:
+            counted = weights > 0
+            answers, truth, weights = answers[counted], truth[counted], weights[counted]
+        return compute(target, answers, truth, weights) if len(truth) else float("nan")
+
+    return measure
+
+
+def check_metrics(names: Iterable[str], task: Task) -> None:
+    """Refuse names that are none, and metrics that do not suit what is predicted.
+
+    Raises:
+        SpecError: With every fault.
+    """
+    faults: list[str] = []
+    for name in names:
+        try:
+            metric(name)
+        except SpecError as error:
+            faults += error.faults
+        else:
+            faults += filter(None, (_misfit(name, target) for target in task.targets))
+    if faults:
+        raise SpecError("these metrics cannot be", faults)
 
 
 def default_metric(target: Target) -> str:
@@ -45,7 +76,6 @@ def default_metric(target: Target) -> str:
 
 
 def _accuracy(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
-    _needs_classes("accuracy", target)
     if target.exclusive:
         right = answers.argmax(axis=1) == truth
     else:
@@ -60,8 +90,6 @@ def _error_rate(target: Target, answers: Array, truth: Array, weights: Array | N
 def _top_k(k: int, target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
     from sklearn.metrics import top_k_accuracy_score
 
-    if target.kind is not Kind.MULTICLASS:
-        raise SpecError("this metric cannot be", [f"top_{k} needs three classes or more"])
     classes = np.arange(len(target.classes))
     score = top_k_accuracy_score(truth, answers, k=k, labels=classes, sample_weight=weights)
     return float(score)
@@ -71,9 +99,10 @@ def _f1(target: Target, answers: Array, truth: Array, weights: Array | None) -> 
     """The harmonic mean of precision and recall, averaged over classes (macro)."""
     from sklearn.metrics import f1_score
 
-    _needs_classes("f1", target)
     said = answers.argmax(axis=1) if target.exclusive else answers > 0.5
-    labels = np.arange(len(target.classes)) if target.exclusive else None
+    # scikit-learn takes a single column of labels for two classes: absent and present.
+    several = None if len(target.classes) > 1 else [1]
+    labels = np.arange(len(target.classes)) if target.exclusive else several
     score = f1_score(
         truth, said, average="macro", labels=labels, sample_weight=weights, zero_division=0.0
     )
@@ -83,12 +112,12 @@ def _f1(target: Target, answers: Array, truth: Array, weights: Array | None) -> 
 def _auc(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
     """Area under the ROC curve; one against the rest, averaged, for many classes.
 
-    NaN where the rows show one class only: the area is not defined there.
+    NaN where a class or a label is absent or all there is: the area is not defined there.
     """
     from sklearn.metrics import roc_auc_score
 
-    _needs_classes("auc", target)
-    if target.exclusive and len(np.unique(truth)) < len(target.classes):
+    present = truth[:, None] == np.arange(len(target.classes)) if target.exclusive else truth > 0.5
+    if (present.all(axis=0) | ~present.any(axis=0)).any():
         return float("nan")
     if target.kind is Kind.BINARY:
         return float(roc_auc_score(truth, answers[:, 1], sample_weight=weights))
@@ -101,6 +130,8 @@ def _auc(target: Target, answers: Array, truth: Array, weights: Array | None) ->
 def _r2(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
     from sklearn.metrics import r2_score
 
+    if len(truth) < 2:
+        return float("nan")
     return float(r2_score(truth, answers, sample_weight=weights))
 
 
@@ -110,10 +141,25 @@ def _mae(target: Target, answers: Array, truth: Array, weights: Array | None) ->
     return float(mean_absolute_error(truth, answers, sample_weight=weights))
 
 
-def _needs_classes(name: str, target: Target) -> None:
-    if target.kind is Kind.REGRESSION:
-        fault = f"{name} needs classes, and {target.name!r} is a number; r2 and mae are for those"
-        raise SpecError("this metric cannot be", [fault])
+def _k(name: str) -> int:
+    """The k of ``top_k``; 0 for every other name."""
+    match = re.fullmatch(r"top_?([1-9][0-9]*)", name)
+    return int(match[1]) if match else 0
+
+
+def _misfit(name: str, target: Target) -> str | None:
+    """Why a metric does not suit a target, or None."""
+    is_number = target.kind is Kind.REGRESSION
+    if name in _FOR_NUMBERS:
+        return None if is_number else f"{name} needs a number, and {target.name!r} has classes"
+    if is_number:
+        return f"{name} needs classes, and {target.name!r} is a number; r2 and mae are for those"
+    if k := _k(name):
+        if target.kind is not Kind.MULTICLASS:
+            return f"{name} needs three classes or more, of which a row has one"
+        if k >= len(target.classes):
+            return f"{name} of {len(target.classes)} classes is always 1"
+    return None
 
 
 _METRICS: dict[str, Metric] = {
@@ -124,3 +170,4 @@ _METRICS: dict[str, Metric] = {
     "r2": _r2,
     "mae": _mae,
 }
+_FOR_NUMBERS = ("r2", "mae")
