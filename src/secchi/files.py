@@ -98,7 +98,12 @@ def folder_written_aside(target: Path) -> Iterator[Path]:
         yield aside
         if target.exists():
             os.replace(target, old)
-        os.replace(aside, target)
+        try:
+            os.replace(aside, target)
+        except OSError:
+            if old.exists():
+                os.replace(old, target)
+            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

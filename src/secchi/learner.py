@@ -1,6 +1,7 @@
 """The façade: what a person types."""
 
 import contextlib
+import copy
 import dataclasses
 import datetime
 import os
@@ -20,7 +21,7 @@ from secchi.features.runtimes import check_setting, resolve_device
 from secchi.files import folder_written_aside, write_json
 from secchi.models.backbones import PRETRAINED, Backbone
 from secchi.training.history import Epoch, History
-from secchi.training.metrics import default_metric, metric
+from secchi.training.metrics import check_metrics, default_metric
 from secchi.training.spec import Training
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class Learner:
         training: How the head is trained where :meth:`fit` is not told otherwise.
         metrics: What is measured on the validation pictures after each epoch: accuracy,
             error_rate, top_3, f1, auc; r2 and mae for numbers. None takes accuracy, or mae.
-        seed: Names every random choice; the same seed gives the same numbers.
+        seed: Names every random choice; the same seed gives the same numbers. None takes the
+            training's.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: Of the body: ``"auto"``, ``"fp32"`` or ``"bf16"``.
         cache: Where features are kept; None takes the user's cache folder.
@@ -64,7 +66,7 @@ class Learner:
         *,
         training: Training | None = None,
         metrics: Sequence[str] | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         device: str = "auto",
         precision: str = "auto",
         cache: FeatureCache | None = None,
@@ -74,10 +76,9 @@ class Learner:
         check_setting(device, precision)
         self.data = data
         self.backbone = backbone or Backbone(size=data.size)
-        self.training = training or Training(seed=seed)
+        self.training = (training or Training()).but(seed=seed)
         self.metrics = tuple(metrics or [default_metric(data.task.targets[0])])
-        for name in self.metrics:
-            metric(name)
+        check_metrics(self.metrics, data.task)
         self.cache = cache or FeatureCache()
         self.device = device
         self.precision = precision
@@ -98,7 +99,7 @@ class Learner:
         data: ImageData,
         *,
         weights: str | os.PathLike[str] = PRETRAINED,
-        seed: int = 0,
+        seed: int | None = None,
         **options: Any,
     ) -> "Learner":
         """A learner with a pretrained body.
@@ -107,14 +108,14 @@ class Learner:
             backbone: ``"lite0"``, whose weights came with secchi, or any name that timm knows.
             data: The pictures.
             weights: ``"pretrained"``, ``"random"``, or a safetensors file or PyTorch state dict.
-            seed: Names every random choice.
+            seed: Names every random choice, random weights too.
             **options: As for :class:`Learner`.
 
         Raises:
             BackboneError: The file of weights does not exist. An unknown name or weights that do
                 not fit are told when the body is first needed.
         """
-        body = Backbone(backbone, os.fspath(weights), data.size, seed)
+        body = Backbone(backbone, os.fspath(weights), data.size, seed or 0)
         return cls(data, body, seed=seed, **options)
 
     # ---------------------------------------------------------------- training
@@ -148,6 +149,7 @@ class Learner:
 
         training = self.training.but(lr=lr, epochs=epochs, **changes)
         names = list(metrics or self.metrics)
+        check_metrics(names, self.data.task)
         rows = {split: self._rows(split) for split in ("train", "valid")}
         started = time.perf_counter()
         heading_is_due = True
@@ -254,7 +256,12 @@ class Learner:
         table = self.features(split)
         head = self.head.to("cpu").eval()
         with torch.inference_mode():
-            outputs = torch.cat([head(torch.from_numpy(chunk)) for chunk in table.chunks()])
+            outputs = torch.cat(
+                [
+                    torch.empty(0, head.outputs),
+                    *(head(torch.from_numpy(chunk)) for chunk in table.chunks()),
+                ]
+            )
         labels = None if pictures.sealed else pictures.labels
         return Predictions.of(self.data.task, tuple(pictures.files), outputs, labels)
 
@@ -271,7 +278,7 @@ class Learner:
             return self.bundle().predict(paths, progress)
 
     def bundle(self) -> "Bundle":
-        """The model as it stands now, ready to predict or to be saved."""
+        """The model as it stands now, ready to predict or to be saved; later training spares it."""
         from secchi.bundle.bundle import Bundle
 
         self.extract()
@@ -279,7 +286,7 @@ class Learner:
             self.data.task,
             self.backbone,
             self._preparation.transform,
-            self.head.to("cpu").eval(),
+            copy.deepcopy(self.head).to("cpu").eval(),
             self._preparation,
             self.cache,
             self.device,
@@ -290,47 +297,53 @@ class Learner:
 
     @property
     def run(self) -> Path:
-        """The folder of this run; it is made when something is first kept in it."""
+        """The folder of this run, made when it is first asked for.
+
+        Raises:
+            SecchiError: It cannot be made.
+        """
         if self._run is None:
             when = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-            name = re.sub(r"[^\w.-]+", "-", os.path.basename(self.data.root)).strip("-.") or "run"
-            folder, count = self._out / f"{when}-{name}", 1
-            while folder.exists():
-                count += 1
-                folder = self._out / f"{when}-{name}-{count}"
-            self._run = folder
+            name = re.sub(r"[^\w.-]+", "-", os.path.basename(self.data.root))[:40].strip("-.")
+            with _writing_to(self._out):
+                self._run = _new_folder(self._out, f"{when}-{name or 'run'}")
         return self._run
 
     def save(self, name: str) -> Path:
         """Keep the head as it is now, under a name, in this run's folder."""
-        from secchi.training.checkpoint import save_checkpoint
-
-        folder = self.run / "checkpoints" / _checked_name(name)
+        _checked_name(name)
+        self.extract()
+        folder = self.run / "checkpoints" / name
         with _writing_to(self._out):
-            save_checkpoint(folder, self.head, {"epochs": self._epochs})
+            self._write_checkpoint(folder)
         return folder
 
     def load(self, name: str) -> "Learner":
         """Bring the head back to what was saved under a name.
 
-        It is looked for in this run's folder, and then in the others beside it, newest first.
+        It is looked for in this run's folder, and then in the others beside it, newest first;
+        what was saved for other classes or on another backbone is passed over.
 
         Raises:
-            BundleError: Nothing of that name was saved, or it is of another network.
+            BundleError: Nothing of that name was saved for these classes and this backbone.
         """
-        from secchi.training.checkpoint import load_checkpoint
+        from secchi.training.checkpoint import load_checkpoint, read_record
 
         _checked_name(name)
-        others = sorted(self._out.glob(f"*/checkpoints/{name}"), reverse=True)
-        folders = [self.run / "checkpoints" / name, *others]
-        folder = next((f for f in folders if f.is_dir()), None)
-        if folder is None:
-            known = sorted({p.name for p in self._out.glob("*/checkpoints/*")})
+        folders = sorted(self._out.glob(f"*/checkpoints/{name}"), reverse=True)
+        folders.sort(key=lambda folder: folder.parent.parent != self._run)
+        for folder in folders:
+            if read_record(folder).get("of") == self._network():
+                self._epochs = int(load_checkpoint(folder, self.head)["epochs"])
+                return self
+        if folders:
             raise BundleError(
-                f"nothing called {name!r} was saved in {self._out}{did_you_mean(name, known)}"
+                f"{name!r} was saved in {self._out} only for other classes or another backbone"
             )
-        self._epochs = int(load_checkpoint(folder, self.head)["epochs"])
-        return self
+        known = sorted({p.name for p in self._out.glob("*/checkpoints/[!.]*")})
+        raise BundleError(
+            f"nothing called {name!r} was saved in {self._out}{did_you_mean(name, known)}"
+        )
 
     def save_run(self) -> Path:
         """Write everything about this run into its folder: the record, history and model.
@@ -342,13 +355,14 @@ class Learner:
             SecchiError: The folder cannot be written.
         """
         record = self.record()
+        run = self.run
         with _writing_to(self._out):
-            if self.run.exists():
-                self._write_run(self.run, record)
+            if any(run.iterdir()):
+                self._write_run(run, record)
             else:
-                with folder_written_aside(self.run) as aside:
+                with folder_written_aside(run) as aside:
                     self._write_run(aside, record)
-        return self.run
+        return run
 
     def record(self) -> dict[str, Any]:
         """What ``run.json`` holds: what was asked for, with what, and what came of it."""
@@ -385,13 +399,20 @@ class Learner:
         }
 
     def _write_run(self, folder: Path, record: dict[str, Any]) -> None:
-        from secchi.training.checkpoint import save_checkpoint
-
         if self.history:
             self.history.write_csv(folder / "history.csv")
-        save_checkpoint(folder / "checkpoint", self.head, {"epochs": self._epochs})
+        self._write_checkpoint(folder / "checkpoint")
         self.bundle().save(folder / "bundle")
         write_json(folder / "run.json", record)
+
+    def _write_checkpoint(self, folder: Path) -> None:
+        from secchi.training.checkpoint import save_checkpoint
+
+        save_checkpoint(folder, self.head, {"epochs": self._epochs, "of": self._network()})
+
+    def _network(self) -> dict[str, Any]:
+        """What a checkpoint of this learner is of: heads of other classes may have its shape."""
+        return {"task": self.data.task.to_dict(), "body": self._preparation.wait().digest}
 
     def _split(self, name: str) -> PictureSplit:
         if name not in self.data.splits:
@@ -429,10 +450,23 @@ class Learner:
             self.console.line(f"OpenVINO could not take {self.backbone.name!r}: {trouble}")
 
 
-def _checked_name(name: str) -> str:
+def _new_folder(parent: Path, name: str) -> Path:
+    """Make a folder that nothing else has; a number is added to the name where it is taken."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder, count = parent / name, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            count += 1
+            folder = parent / f"{name}-{count}"
+        else:
+            return folder
+
+
+def _checked_name(name: str) -> None:
     if not re.fullmatch(r"[\w][\w. -]*", name):
         raise BundleError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
-    return name
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from secchi import __version__
 from secchi.data.folders import Progress, Search, Skipped
@@ -43,6 +43,8 @@ FORMAT = "secchi bundle"
 VERSION = 1
 _WEIGHTS = "model.safetensors"
 _MANIFEST = "manifest.json"
+_UNFIT = (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError)
+"""What Python and torch raise for values of a manifest that cannot be."""
 
 
 @dataclasses.dataclass
@@ -95,12 +97,17 @@ class Bundle:
         try:
             task = Task.from_dict(manifest["task"])
             transform = ImageTransform.from_dict(manifest["transform"])
-            head = Head(int(manifest["head"]["inputs"]), int(manifest["head"]["outputs"]))
-            head.load_state_dict(
-                {k.removeprefix("head."): v for k, v in weights.items() if k.startswith("head.")}
-            )
-            named = manifest["backbone"]["name"]
-        except (KeyError, TypeError, ValueError, RuntimeError, SecchiError) as error:
+            state = {
+                k.removeprefix("head."): v for k, v in weights.items() if k.startswith("head.")
+            }
+            # Its size is that of the weights that are here, whatever the manifest claims.
+            head = Head(len(state["center"]), len(state["linear.bias"]))
+            head.load_state_dict(state)
+            claimed = (manifest["head"]["inputs"], manifest["head"]["outputs"])
+            if claimed != (head.inputs, task.outputs) or head.outputs != task.outputs:
+                raise ValueError(f"a head of {head.inputs} inputs and {head.outputs} outputs")
+            named = str(manifest["backbone"]["name"])
+        except (*_UNFIT, SecchiError) as error:
             raise BundleError(
                 f"the manifest in {place} does not fit its weights: {error}"
             ) from None
@@ -116,8 +123,7 @@ class Bundle:
             BundleError: Something else stands there.
         """
         target = Path(os.path.abspath(os.fspath(folder)))
-        if target.exists() and not (target / _MANIFEST).exists():
-            raise BundleError(f"{target} exists and is no bundle; it is left as it is")
+        _refuse_to_replace(target)
         prepared = self.preparation.wait()
         body = {f"body.{key}": value for key, value in load_file(prepared.weights).items()}
         head = {f"head.{key}": value.contiguous() for key, value in self.head.state_dict().items()}
@@ -167,7 +173,7 @@ class Bundle:
         readable = list(surveys)
         outputs = torch.empty(0, self.task.outputs)
         if readable:
-            self._check_transform()
+            self._check_body()
             digests = [surveys[file].digest for file in readable]
             found = extract(
                 readable,
@@ -190,8 +196,13 @@ class Bundle:
         unreadable.sort(key=lambda pair: order[pair[0]])
         return Predictions.of(self.task, tuple(readable), outputs, unreadable=tuple(unreadable))
 
-    def _check_transform(self) -> None:
-        wanted = self.preparation.transform
+    def _check_body(self) -> None:
+        wanted, width = self.preparation.transform, self.preparation.wait().width
+        if width != self.head.inputs:
+            raise BundleError(
+                f"the backbone {self.backbone.timm_name!r} gives {width} numbers a picture, and "
+                f"the head takes {self.head.inputs}"
+            )
         if wanted != self.transform:
             raise BundleError(
                 f"the bundle prepares pictures by {self.transform}, and its backbone "
@@ -224,20 +235,40 @@ def _find(folder: Path) -> Path:
     raise BundleError(f"{folder} is no bundle and no run: there is no {_MANIFEST} in it{hint}")
 
 
-def _read_manifest(place: Path) -> dict[str, Any]:
+def _refuse_to_replace(target: Path) -> None:
+    """Make sure that nothing but a bundle is replaced."""
+    if not os.path.lexists(target):
+        return
+    try:
+        _parsed_manifest(target)
+        others = {path.name for path in target.iterdir()} - {_MANIFEST, _WEIGHTS}
+    except (BundleError, OSError):
+        raise BundleError(f"{target} exists and is no bundle; it is left as it is") from None
+    if others:
+        named = ", ".join(sorted(others)[:3])
+        raise BundleError(f"the bundle {target} holds other files ({named}); it is left as it is")
+
+
+def _parsed_manifest(place: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{place / _MANIFEST} cannot be read: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{place / _MANIFEST} is no manifest of a secchi bundle")
-    if not isinstance(manifest.get("version"), int) or manifest["version"] > VERSION:
+    return manifest
+
+
+def _read_manifest(place: Path) -> dict[str, Any]:
+    manifest = _parsed_manifest(place)
+    version = manifest.get("version")
+    if isinstance(version, int) and version > VERSION:
         raise BundleError(
-            f"the bundle {place} has format {manifest.get('version')!r}, and this secchi "
-            f"({__version__}) reads up to {VERSION}; upgrade it: pip install -U secchi"
+            f"the bundle {place} has format {version}, and this secchi ({__version__}) reads up "
+            f"to {VERSION}; upgrade it: pip install -U secchi"
         )
     said = manifest.pop("checksum", None)
-    if said != _checksum(manifest):
+    if said != _checksum(manifest) or version != VERSION:
         raise BundleError(f"{place / _MANIFEST} was changed after it was written")
     return manifest
 
@@ -250,10 +281,11 @@ def _checked_weights(place: Path, manifest: dict[str, Any]) -> dict[str, torch.T
         raise BundleError(f"{file} cannot be read: {error.strerror or error}") from None
     if blob[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise BundleError(f"{file} is a pickle in disguise, which could run code; it was not read")
-    if _digest(blob) != manifest.get("files", {}).get(_WEIGHTS):
+    files = manifest.get("files")
+    if not isinstance(files, dict) or _digest(blob) != files.get(_WEIGHTS):
         raise BundleError(f"{file} was changed or cut short after it was written")
     try:
-        return load_file(file)
+        return load(blob)
     except SafetensorError as error:
         raise BundleError(f"{file} is no safetensors file: {error}") from None
 

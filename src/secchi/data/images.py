@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,10 @@ VALID_NAMES = ("valid", "val", "validation")
 
 MOST_UNREADABLE = 0.5
 """When more than this share of the pictures cannot be read, that is an error."""
+
+
+def _one_class_each(classes: Sequence[str]) -> Target:
+    return Target.classify("class", classes)
 
 
 class PictureSplit:
@@ -133,7 +137,7 @@ class ImageData:
         skipped: Iterable[Skipped] = (),
         left_alone: Iterable[tuple[str, str]] = (),
         notes: Iterable[str] = (),
-        open_labels: Callable[[Sequence[str]], Labels | None] | None = None,
+        open_labels: Callable[[Sequence[str]], Sequence[Any]] | None = None,
     ) -> None:
         if size is not None and not 8 <= size <= 4096:
             raise DataError(f"size is {size} pixels; it has to lie between 8 and 4096")
@@ -155,11 +159,11 @@ class ImageData:
     def from_path(cls, path: str | os.PathLike[str], **options: Any) -> "ImageData":
         """Read a folder in whichever of the two layouts it has.
 
-        A folder with ``train`` in it is read by :meth:`from_folders`, any other by
+        A folder with ``train`` or ``valid`` in it is read by :meth:`from_folders`, any other by
         :meth:`from_folder`. The options are theirs.
         """
         root = existing_folder(path)
-        if os.path.isdir(os.path.join(root, "train")):
+        if _split_folders(root).keys() & {"train", "valid"}:
             return cls.from_folders(root, **options)
         return cls.from_folder(root, **options)
 
@@ -175,10 +179,10 @@ class ImageData:
     ) -> "ImageData":
         """Read ``train`` and ``valid``, with one folder a class in each, and ``test`` if it exists.
 
-        ``val`` and ``validation`` are understood too. Without any of them the validation pictures
-        are held out of ``train``, as :meth:`from_folder` does, and the summary says so. The
-        pictures of ``test`` may lie in one folder a class or in none; their labels are not read
-        before :meth:`open_test`. Whatever else lies beside is left alone and reported.
+        ``val`` and ``validation`` are understood too, and capitals. Without any of them the
+        validation pictures are held out of ``train``, as :meth:`from_folder` does, and the summary
+        says so. The pictures of ``test`` may lie in one folder a class or in none; their labels are
+        not read before :meth:`open_test`. Whatever else lies beside is left alone and reported.
 
         Args:
             path: The folder.
@@ -192,16 +196,12 @@ class ImageData:
                 the pictures unreadable.
         """
         root = existing_folder(path)
-        if not os.path.isdir(os.path.join(root, "train")):
+        folders = _split_folders(root)
+        if "train" not in folders:
             raise DataError(
                 f"no folder 'train' in {root}; for one folder a class without splits, use "
                 "ImageData.from_folder, which holds out a part for validation"
             )
-        folders = {"train": os.path.join(root, "train")}
-        for split, names in (("valid", VALID_NAMES), ("test", ("test",))):
-            for name in names:
-                if split not in folders and os.path.isdir(os.path.join(root, name)):
-                    folders[split] = os.path.join(root, name)
         found = Search(root)
         for entry in sorted(os.listdir(root), key=natural_order):
             if os.path.join(root, entry) not in folders.values():
@@ -212,26 +212,15 @@ class ImageData:
             if split != "test"
         }
         test = found.pictures_under(folders["test"], "test") if "test" in folders else []
-        classes = sorted(by_class["train"], key=natural_order)
-        for name, files in by_class.get("valid", {}).items():
-            if name not in by_class["train"]:
-                reason = f"its class {name!r} has no training picture"
-                found.skipped += [Skipped(file, reason, "valid") for file in files]
-        rows: dict[str, list[tuple[str, Any]]] = {
-            split: [(file, name) for name in classes for file in files.get(name, [])]
-            for split, files in by_class.items()
-        }
+        rows = {split: _rows_of(files) for split, files in by_class.items()}
 
-        def test_labels(files: Sequence[str]) -> Labels | None:
+        def test_labels(files: Sequence[str]) -> list[str | None]:
             parts = [os.path.relpath(f, folders["test"]).split(os.sep) for f in files]
-            if all(len(part) == 1 for part in parts):
-                return None
-            return Labels.of(Target.classify("class", classes), [part[0] for part in parts])
+            return [part[0] if len(part) > 1 else None for part in parts]
 
         return cls._assemble(
             found,
             rows,
-            classes,
             test=test,
             size=size,
             valid_fraction=valid_fraction,
@@ -267,13 +256,9 @@ class ImageData:
         """
         root = existing_folder(path)
         found = Search(root)
-        by_class = found.classes_in(root, "train")
-        classes = sorted(by_class, key=natural_order)
-        rows = [(file, name) for name in classes for file in by_class[name]]
         return cls._assemble(
             found,
-            {"train": rows},
-            classes,
+            {"train": _rows_of(found.classes_in(root, "train"))},
             size=size,
             valid_fraction=valid_fraction,
             seed=seed,
@@ -350,29 +335,22 @@ class ImageData:
         for file, row in matched.items():
             split = table.split(row)
             rows[split].append((file, table.label(row) if split != "test" else None))
-        classes = table.classes([label for _, label in rows["train"]])
-        if classes is not None:
-            strange = {c for _, label in rows.get("valid", []) for c in table.parts(label)}
-            for name in sorted(strange - set(classes), key=natural_order):
-                lost = [f for f, label in rows["valid"] if name in table.parts(label)]
-                rows["valid"] = [r for r in rows["valid"] if r[0] not in set(lost)]
-                reason = f"its class {name!r} has no training picture"
-                found.skipped += [Skipped(file, reason, "valid") for file in lost]
+        if "train" not in rows:
+            raise DataError(f"no row of {table.path} with a picture and a label is for training")
 
-        def test_labels(files: Sequence[str]) -> Labels | None:
-            return Labels.of(table.target(classes), [table.label(matched[f]) for f in files])
+        def test_labels(files: Sequence[str]) -> list[Any]:
+            return [table.agreed_label(matched[file]) for file in files]
 
         return cls._assemble(
             found,
             {split: rows[split] for split in ("train", "valid") if split in rows},
-            classes,
             test=[file for file, _ in rows.get("test", [])],
             size=size,
             valid_fraction=valid_fraction,
             seed=seed,
             progress=progress,
             open_labels=test_labels,
-            target=table.target(classes),
+            target=table.target,
             groups={f: table.group(row) for f, row in matched.items()} if group_column else None,
             weights={f: table.weight(row) for f, row in matched.items()} if weight_column else None,
         )
@@ -382,70 +360,69 @@ class ImageData:
         cls,
         found: Search,
         rows: Mapping[str, Sequence[tuple[str, Any]]],
-        classes: Sequence[str] | None,
         *,
         test: Sequence[str] = (),
         size: int | None,
         valid_fraction: float,
         seed: int,
         progress: Progress | None,
-        open_labels: Callable[[Sequence[str]], Labels | None] | None = None,
-        target: Target | None = None,
+        open_labels: Callable[[Sequence[str]], Sequence[Any]] | None = None,
+        target: Callable[[Sequence[str]], Target] = _one_class_each,
         groups: Mapping[str, Any] | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> "ImageData":
         """Look at every file once, hold out where needed, and put the splits together."""
         if not rows.get("train"):
             raise DataError(found.why_empty())
-        if classes is not None and len(classes) < 2:
-            raise DataError(
-                f"a classifier needs two classes or more, and {found.root} has only "
-                f"{classes[0]!r}; put the pictures of each class into a folder of its own"
-            )
+        claimed = _classes_of(rows["train"])
+        _refuse_one_class(claimed, found.root)
         files = {file: name for name, split in rows.items() for file, _ in split}
         surveys = found.survey(files | dict.fromkeys(test, "test"), progress)
         kept = {s: [(f, v) for f, v in split if f in surveys] for s, split in rows.items()}
-        notes = found.notes
+        readable = [f for f in test if f in surveys]
+        counts = {split: len(pictures) for split, pictures in kept.items()}
+        _refuse_unusable(found.root, found.skipped, counts | {"test": len(readable)})
+
         if "valid" not in kept:
-            held = holdout(
-                valid_fraction,
-                keys=[surveys[f].digest for f, _ in kept["train"]],
-                labels=[_stratum(v) for _, v in kept["train"]],
-                groups=[groups[f] for f, _ in kept["train"]] if groups else None,
-                seed=seed,
-            )
-            train = kept["train"]
-            kept["train"] = [row for row, out in zip(train, held, strict=True) if not out]
-            kept["valid"] = [row for row, out in zip(train, held, strict=True) if out]
-            notes.append(
-                f"no validation folder or column: {len(kept['valid']):,} of {len(train):,} "
-                f"pictures ({valid_fraction:.0%} of each class) are held out by seed {seed}"
-            )
-        kept = {split: kept[split] for split in ("train", "valid")}
-        target = target or Target.classify("class", classes or ())
+            groups_of = [groups[f] for f, _ in kept["train"]] if groups else None
+            _hold_out(found, kept, surveys, groups_of, valid_fraction, seed)
+        classes = _classes_of(kept["train"])
+        known = frozenset(classes)
+        _refuse_one_class(classes, found.root)
+        found.notes += [
+            f"no training picture of {name!r} can be used; the class is left out"
+            for name in claimed
+            if name not in known
+        ]
+        found.skipped += [
+            Skipped(file, reason, "valid")
+            for file, label in kept["valid"]
+            if (reason := _strange(label, known))
+        ]
+        kept["valid"] = [(f, v) for f, v in kept["valid"] if not _strange(v, known)]
+        predicted = target(classes)
 
         def labelled(split: Sequence[tuple[str, Any]]) -> Labels:
-            values = (target.encode([value for _, value in split]),)
+            values = (predicted.encode([value for _, value in split]),)
             share = np.array([weights[f] for f, _ in split], np.float32) if weights else None
-            return Labels(Task((target,)), values, share)
+            return Labels(Task((predicted,)), values, share)
 
         splits = [
             PictureSplit(name, [f for f, _ in s], [surveys[f] for f, _ in s], labelled(s))
-            for name, s in kept.items()
+            for name, s in (("train", kept["train"]), ("valid", kept["valid"]))
         ]
         if test:
-            readable = [f for f in test if f in surveys]
             splits.append(
                 PictureSplit("test", readable, [surveys[f] for f in readable], sealed=True)
             )
         return cls(
             found.root,
-            Task((target,)),
+            Task((predicted,)),
             splits,
             size=size,
             skipped=found.skipped,
             left_alone=found.left_alone,
-            notes=notes,
+            notes=found.notes,
             open_labels=open_labels,
         )
 
@@ -474,21 +451,43 @@ class ImageData:
     def open_test(self, reason: str) -> PictureSplit:
         """Unseal the labels of the test split.
 
+        Pictures without a label, and those of a class that has no training picture, are skipped
+        then; where no picture has a label, the split stays without.
+
         Args:
             reason: Why now; kept with every run that follows.
 
         Raises:
-            DataError: There is no test split, or no reason.
+            DataError: There is no test split, no reason, or no picture with a class that is known.
         """
         test = self.test
         if test is None:
             raise DataError(f"{self.root} has no test split to open")
         if not reason.strip():
             raise DataError("opening the test split needs a reason, in words")
-        self.test_openings.append(reason)
         if test.sealed:
-            test.unseal(self._open_labels(test.files) if self._open_labels else None)
+            self._unseal(test)
+        self.test_openings.append(reason)
         return test
+
+    def _unseal(self, test: PictureSplit) -> None:
+        says = self._open_labels(test.files) if self._open_labels else []
+        if all(label is None for label in says):
+            test.unseal(None)
+            return
+        known = frozenset(self.classes)
+        faults = {
+            row: "it has no label" if label is None else _strange(label, known)
+            for row, label in enumerate(says)
+        }
+        sound = [row for row, fault in faults.items() if not fault]
+        if not sound:
+            raise DataError(f"no test picture in {self.root} has a class that is known")
+        self.skipped += [
+            Skipped(test.files[row], fault, "test") for row, fault in faults.items() if fault
+        ]
+        test.keep(np.array(sound, np.intp))
+        test.unseal(Labels.of(self.task.target, [says[row] for row in sound]))
 
     def summary(self) -> "Summary":
         """Counts by split and class, sizes, and what was skipped, left alone and why."""
@@ -511,7 +510,8 @@ class ImageData:
             faults: The reason by the picture's place in the split.
 
         Raises:
-            DataError: More than half of all pictures are unreadable now, or none is left.
+            DataError: More than half of all pictures are unreadable now, or none is left, or
+                only one class.
         """
         pictures = self.splits[split]
         self.skipped += [
@@ -520,24 +520,18 @@ class ImageData:
         ]
         pictures.keep(np.array([r for r in range(len(pictures)) if r not in faults], np.intp))
         self._refuse_unusable()
+        if split == "train" and self.task.target.exclusive:
+            left = [self.classes[number] for number in sorted(set(self.train.targets.tolist()))]
+            _refuse_one_class(left, self.root)
+            self.notes += [
+                f"no training picture of {name!r} can be read; the class is never predicted"
+                for name in self.classes
+                if name not in left
+            ]
 
     def _refuse_unusable(self) -> None:
-        unreadable = sum(s.unreadable for s in self.skipped)
-        readable = sum(len(split) for split in self.splits.values())
-        if unreadable > MOST_UNREADABLE * (unreadable + readable):
-            raise DataError(
-                f"{unreadable:,} of {unreadable + readable:,} pictures in {self.root} cannot be "
-                f"read, more than {MOST_UNREADABLE:.0%}: {self._reasons()}"
-            )
-        for name in ("train", "valid"):
-            if not len(self.splits[name]):
-                raise DataError(
-                    f"no picture for {name!r} in {self.root}; skipped were: {self._reasons()}"
-                )
-
-    def _reasons(self) -> str:
-        most = Counter(s.reason for s in self.skipped).most_common(3)
-        return ", ".join(f"{count:,} x {reason}" for reason, count in most) or "none"
+        counts = {name: len(split) for name, split in self.splits.items()}
+        _refuse_unusable(self.root, self.skipped, counts)
 
     def _note_repeats(self) -> None:
         seen = set(self.train.digests)
@@ -549,6 +543,103 @@ class ImageData:
             )
 
 
-def _stratum(label: Any) -> Any:
-    """What to stratify a label by: classes by themselves, numbers not at all."""
-    return None if isinstance(label, float) else label
+def _split_folders(root: str) -> dict[str, str]:
+    """The folder of each split that there is; small letters go before capitals."""
+    there: dict[str, str] = {}
+    for entry in sorted(os.listdir(root)):
+        if os.path.isdir(os.path.join(root, entry)):
+            there[entry.casefold()] = os.path.join(root, entry)
+    names = {"train": ("train",), "valid": VALID_NAMES, "test": ("test",)}
+    return {
+        split: there[next(name for name in known if name in there)]
+        for split, known in names.items()
+        if there.keys() & set(known)
+    }
+
+
+def _rows_of(by_class: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Every picture with its class, in the natural order of the classes."""
+    classes = sorted(by_class, key=natural_order)
+    return [(file, name) for name in classes for file in by_class[name]]
+
+
+def _hold_out(
+    found: Search,
+    kept: dict[str, list[tuple[str, Any]]],
+    surveys: Mapping[str, Survey],
+    groups: Sequence[Any] | None,
+    fraction: float,
+    seed: int,
+) -> None:
+    """Take a share of the training pictures for validation, and say so."""
+    train = kept["train"]
+    held = holdout(
+        fraction,
+        keys=[surveys[f].digest for f, _ in train],
+        labels=_strata([v for _, v in train]),
+        groups=groups,
+        seed=seed,
+    )
+    if not held.any():
+        raise DataError(
+            f"nothing in {found.root} can be held out for validation: no class has two different "
+            "pictures"
+        )
+    kept["train"] = [row for row, out in zip(train, held, strict=True) if not out]
+    kept["valid"] = [row for row, out in zip(train, held, strict=True) if out]
+    each = " of each class" if any(_names(label) for _, label in train) else ""
+    found.notes.append(
+        f"no validation folder or column: {len(kept['valid']):,} of {len(train):,} "
+        f"pictures ({fraction:.0%}{each}) are held out by seed {seed}"
+    )
+
+
+def _names(label: Any) -> tuple[str, ...]:
+    """The classes in a label: one, several, or none in a number."""
+    if isinstance(label, tuple):
+        return label
+    return (label,) if isinstance(label, str) else ()
+
+
+def _classes_of(rows: Iterable[tuple[str, Any]]) -> list[str]:
+    """Every class that occurs, in natural order; none where the labels are numbers."""
+    return sorted({name for _, label in rows for name in _names(label)}, key=natural_order)
+
+
+def _strange(label: Any, known: Collection[str]) -> str:
+    """Why a picture that is not for training cannot be judged, or nothing."""
+    strange = [name for name in _names(label) if name not in known]
+    return f"its class {strange[0]!r} has no training picture" if strange else ""
+
+
+def _strata(labels: Sequence[Any]) -> list[str | None]:
+    """What to stratify by: a class, of several labels in a row the rarest, never a number."""
+    times = Counter(name for label in labels for name in _names(label))
+
+    def rarest(label: Any) -> str | None:
+        return min(_names(label), key=lambda name: (times[name], name), default=None)
+
+    return [rarest(label) for label in labels]
+
+
+def _refuse_one_class(classes: Sequence[str], root: str) -> None:
+    if len(classes) == 1:
+        raise DataError(
+            f"a classifier needs pictures of two classes or more, and {root} has only those of "
+            f"{classes[0]!r}; a class is a folder with pictures, or a label that a table names"
+        )
+
+
+def _refuse_unusable(root: str, skipped: Sequence[Skipped], counts: Mapping[str, int]) -> None:
+    """Raise where too little can be read, or nothing is left of a split."""
+    unreadable, readable = sum(s.unreadable for s in skipped), sum(counts.values())
+    most = Counter(s.reason for s in skipped).most_common(3)
+    reasons = ", ".join(f"{count:,} x {reason}" for reason, count in most) or "none"
+    if unreadable > MOST_UNREADABLE * (unreadable + readable):
+        raise DataError(
+            f"{unreadable:,} of {unreadable + readable:,} pictures in {root} cannot be read, more "
+            f"than {MOST_UNREADABLE:.0%}: {reasons}"
+        )
+    for name in ("train", "valid"):
+        if counts.get(name) == 0:
+            raise DataError(f"no picture for {name!r} in {root}; skipped were: {reasons}")

@@ -1,8 +1,10 @@
 """A table that says which picture is what."""
 
+import math
 import os
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from secchi.data.folders import natural_order
@@ -22,6 +24,8 @@ _SPLITS = {
     "test": "test",
 }
 
+_ENCODING = "utf-8-sig"
+
 
 class LabelsFile:
     """The rows of a CSV file of labels, and how its columns are read.
@@ -39,6 +43,8 @@ class LabelsFile:
         self.suffix = ""
         self.kind = "class"
         self.separator = " "
+        self._cells: dict[str, list[Any]] = {}
+        self._same_file: dict[int, list[int]] = {}
 
     @classmethod
     def read(
@@ -54,6 +60,8 @@ class LabelsFile:
         import pandas as pd
 
         file = os.path.abspath(os.fspath(path))
+        if os.path.isdir(file):
+            raise DataError(f"{file} is a folder; labels are read from a CSV file")
         if not os.path.isfile(file):
             raise DataError(f"no such table of labels: {file}")
         if kind not in ("class", "labels", "number"):
@@ -61,7 +69,12 @@ class LabelsFile:
             raise DataError(f"kind is {kind!r}; it is one of class, labels and number{hint}")
         try:
             frame = pd.read_csv(
-                file, sep=None, engine="python", dtype=str, keep_default_na=False, na_values=[""]
+                file,
+                sep=_separator_of(file),
+                encoding=_ENCODING,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
             )
         except (ValueError, UnicodeDecodeError, OSError) as error:
             raise DataError(f"{file} cannot be read as a table: {error}") from None
@@ -105,20 +118,26 @@ class LabelsFile:
             if not isinstance(name, str):
                 missing.append((f"row {row + 2} of {self.name}", "it names no file"))
                 continue
-            picture = known.get(os.path.normpath(self._with_suffix(name)))
+            picture = known.get(self._file_name(name))
             if picture is None:
                 reason = f"row {row + 2} of {self.name} names it, and there is no such picture"
                 missing.append((self._with_suffix(name), reason))
-            elif not isinstance(self._column("label_column")[row], str) and not self._is_test(row):
+            elif self.split(row) != "test" and self.label(row) is None:
                 missing.append((picture, f"row {row + 2} of {self.name} has no label for it"))
                 rows_of.setdefault(picture, [])
             else:
                 rows_of[picture].append(row)
         matched: dict[str, int] = {}
         for file, rows in rows_of.items():
-            says = {(self._column("label_column")[r], self.split(r)) for r in rows}
+            # What rows of a test split say is not looked at before the split is opened.
+            splits = [self.split(row) for row in rows]
+            says = {
+                (split, None if split == "test" else self.label(row))
+                for split, row in zip(splits, rows, strict=True)
+            }
             if len(says) == 1:
                 matched[file] = rows[0]
+                self._same_file[rows[0]] = rows
             elif says:
                 lines = ", ".join(str(r + 2) for r in rows)
                 missing.append((file, f"rows {lines} of {self.name} contradict each other"))
@@ -129,47 +148,43 @@ class LabelsFile:
         return self._with_suffix(str(self._column("file_column")[0]))
 
     def label(self, row: int) -> Any:
-        """What a row says: a class, several, or a number."""
-        text = self._column("label_column")[row].strip()
+        """What a row says: a class, several in natural order, a number; None if nothing."""
+        cell = self._column("label_column")[row]
+        text = cell.strip() if isinstance(cell, str) else ""
+        if not text:
+            return None
         if self.kind == "labels":
-            return tuple(self.parts(text))
+            names = {part.strip() for part in text.split(self.separator)} - {""}
+            return tuple(sorted(names, key=natural_order)) or None
         if self.kind == "number":
-            try:
-                return float(text)
-            except ValueError:
+            number = _number(text)
+            if number is None:
                 raise DataError(
                     f"row {row + 2} of {self.path} has the label {text!r}, which is no number"
-                ) from None
+                )
+            return number
         return text
 
-    def parts(self, label: Any) -> Iterable[str]:
-        """The class names in a label."""
-        if self.kind == "labels":
-            if isinstance(label, str):
-                return [part for part in label.split(self.separator) if part]
-            return list(label)
-        return [] if self.kind == "number" else [label]
+    def agreed_label(self, row: int) -> Any:
+        """What all rows about the picture of a row say; None if nothing, or contradictions."""
+        says = {self.label(same) for same in self._same_file[row]}
+        return says.pop() if len(says) == 1 else None
 
-    def classes(self, labels: Iterable[Any]) -> list[str] | None:
-        """Every class that occurs, in natural order; None for numbers."""
-        if self.kind == "number":
-            return None
-        return sorted({part for label in labels for part in self.parts(label)}, key=natural_order)
-
-    def target(self, classes: Sequence[str] | None) -> Target:
+    def target(self, classes: Sequence[str]) -> Target:
         """What the label column is, as a target."""
         name = str(self._columns["label_column"])
         if self.kind == "class":
-            return Target.classify(name, classes or ())
+            return Target.classify(name, classes)
         if self.kind == "labels":
-            return Target(name, Kind.MULTILABEL, tuple(classes or ()))
+            return Target(name, Kind.MULTILABEL, tuple(classes))
         return Target(name, Kind.REGRESSION)
 
     def split(self, row: int) -> str:
         """The split that a row names; ``train`` where no column says."""
         if self._columns.get("split_column") is None:
             return "train"
-        says = str(self._column("split_column")[row]).strip().lower()
+        cell = self._column("split_column")[row]
+        says = cell.strip().lower() if isinstance(cell, str) else ""
         if says not in _SPLITS:
             raise DataError(
                 f"row {row + 2} of {self.path} names the split {says!r}; it has to be train, "
@@ -177,26 +192,33 @@ class LabelsFile:
             )
         return _SPLITS[says]
 
-    def group(self, row: int) -> Any:
-        """The group of a row."""
-        return self._column("group_column")[row]
+    def group(self, row: int) -> str | None:
+        """The group of a row; None if it names none."""
+        group = self._column("group_column")[row]
+        return group if isinstance(group, str) else None
 
     def weight(self, row: int) -> float:
         """The weight of a row."""
         text = self._column("weight_column")[row]
-        try:
-            return float(text)
-        except (TypeError, ValueError):
-            raise DataError(f"row {row + 2} of {self.path} has the weight {text!r}") from None
+        weight = _number(text) if isinstance(text, str) else None
+        if weight is None or weight < 0:
+            says = f"the weight {text!r}" if isinstance(text, str) else "no weight"
+            raise DataError(
+                f"row {row + 2} of {self.path} has {says}; it has to be a number, 0 or more"
+            )
+        return weight
 
-    def _is_test(self, row: int) -> bool:
-        return self.split(row) == "test"
-
-    def _column(self, option: str) -> Any:
-        return self._frame[self._columns[option]].array
+    def _column(self, option: str) -> list[Any]:
+        name = str(self._columns[option])
+        if name not in self._cells:
+            self._cells[name] = self._frame[name].tolist()
+        return self._cells[name]
 
     def _with_suffix(self, name: str) -> str:
         return name if not self.suffix or name.endswith(self.suffix) else name + self.suffix
+
+    def _file_name(self, name: str) -> str:
+        return os.path.normpath(self._with_suffix(name))
 
     def _choose_columns(self, known: dict[str, str]) -> None:
         """Find the columns that were not named, where only one can be meant."""
@@ -205,8 +227,8 @@ class LabelsFile:
             hits = Counter(
                 {
                     name: sum(
-                        isinstance(v, str) and self._with_suffix(v) in known
-                        for v in self._frame[name].array[:200]
+                        isinstance(v, str) and self._file_name(v) in known
+                        for v in self._frame[name].head(10_000).tolist()
                     )
                     for name in names
                 }
@@ -226,3 +248,24 @@ class LabelsFile:
                     + (", ".join(others) or "there is none beside the names")
                 )
             self._columns["label_column"] = others[0]
+
+
+def _separator_of(file: str) -> str:
+    """What stands between the columns' names; a comma if there is one column."""
+    with open(file, encoding=_ENCODING) as text:
+        names = re.sub(r'"[^"]*"', "", text.readline())
+    for rare_in_names in (",\t;|", " "):
+        counts = {separator: names.count(separator) for separator in rare_in_names}
+        most = max(counts, key=lambda separator: counts[separator])
+        if counts[most]:
+            return most
+    return ","
+
+
+def _number(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -18,6 +18,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from secchi.errors import PictureError
 
@@ -39,7 +40,19 @@ MAX_PIXELS = 89_478_485
 # What the endings above stand for; Pillow opens the many-pictured JPEGs of some cameras as JPEG.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 _ORIENTATION = 0x0112
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+# EXIF in JPEG and AVIF, in PNG, in WebP, as ImageMagick keeps it in PNG; XMP, plain and packed.
+_ORIENTATION_MARKS = (
+    b"Exif\x00",
+    b"eXIf",
+    b"EXIF",
+    b"Raw profile type",
+    b"tiff:Orientation",
+    b"XML:com.adobe.xmp",
+)
 _KEPT_SCRATCH = 2**25
+# simplejpeg raises ValueError, and KeyError for a header without colours.
+_JPEG_FAULTS = (ValueError, KeyError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +105,7 @@ def read_picture(path: str, at_least: int = 0) -> Pixels:
     Args:
         path: The file.
         at_least: The shorter side that is needed. A JPEG whose sides are at least twice as long
-            is decoded at a half, a quarter, … of its size, never below this; 0 decodes in full.
+            is decoded at a half of its size or less, never below this; 0 decodes in full.
 
     Returns:
         Red, green and blue, uint8 of shape (height, width, 3).
@@ -142,29 +155,34 @@ def _header(blob: bytes) -> tuple[int, int]:
     if blob[:2] == b"\xff\xd8":
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(blob, strict=False)
-        except ValueError:
+        except _JPEG_FAULTS:
             pass
         else:
             _refuse_if_over(width, height, MAX_JPEG_PIXELS)
             return (height, width) if _jpeg_orientation(blob) >= 5 else (width, height)
     with _open_with_pillow(blob) as image:
         width, height = image.size
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        if isinstance(image, TiffImageFile):
+            # Pillow gives a TIFF's size as seen, where it heeds the orientation while it loads.
+            width, height = int(image.tag_v2[_TIFF_WIDTH]), int(image.tag_v2[_TIFF_HEIGHT])
+        turned = _may_be_turned(blob) and _orientation(image) >= 5
+        return (height, width) if turned else (width, height)
 
 
 def _decode_jpeg(blob: bytes, at_least: int, scratch: Scratch | None) -> Pixels | None:
     """The fast path, or None where Pillow has to decide."""
-    reduced = {"min_height": at_least, "min_width": at_least, "min_factor": 2} if at_least else {}
+    reduced: dict[str, int] = {}
     try:
         height, width, colors, _ = simplejpeg.decode_jpeg_header(blob)
         _refuse_if_over(width, height, MAX_JPEG_PIXELS)
         if colors in ("CMYK", "YCCK"):
             return None
-        if reduced:
+        if at_least and min(height, width) >= 2 * at_least:
+            reduced = {"min_height": at_least, "min_width": at_least, "min_factor": 2}
             height, width, _, _ = simplejpeg.decode_jpeg_header(blob, **reduced)
         buffer = scratch.take(height * width * 3) if scratch else None
         pixels = simplejpeg.decode_jpeg(blob, colorspace="RGB", buffer=buffer, **reduced)
-    except ValueError:
+    except _JPEG_FAULTS:
         # libjpeg complained: Pillow knows the harmless complaints from a picture cut short.
         return None
     return _oriented(pixels, _jpeg_orientation(blob))
@@ -172,9 +190,10 @@ def _decode_jpeg(blob: bytes, at_least: int, scratch: Scratch | None) -> Pixels 
 
 def _decode_with_pillow(blob: bytes) -> Pixels:
     with _open_with_pillow(blob) as image:
-        orientation = _orientation(image)
         try:
             image.load()
+            # Asked only now: Pillow turns a TIFF while it loads and strikes the orientation out.
+            orientation = _orientation(image)
             pixels = _eight_bit_rgb(image)
         except MemoryError:
             raise PictureError("too large for the memory that is left") from None
@@ -207,12 +226,15 @@ def _too_many_pixels(size: str = "") -> str:
 
 
 def _what_it_is(blob: bytes) -> str:
+    head = blob[:512]
     try:
-        blob[:512].decode()
+        head.decode()
+        text = True
     except UnicodeDecodeError as error:
-        if error.start < len(blob[:512]) - 4:
-            return "not a picture, or damaged from its first bytes"
-    return "not a picture but text"
+        text = len(blob) > len(head) <= error.start + 3  # the last letter is cut in two
+    if text and b"\0" not in head:
+        return "not a picture but text"
+    return "not a picture, or damaged from its first bytes"
 
 
 def _eight_bit_rgb(image: Image.Image) -> Pixels:
@@ -235,8 +257,13 @@ def _grey_to_rgb(grey: NDArray[Any]) -> Pixels:
     return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
+def _may_be_turned(blob: bytes) -> bool:
+    """Whether the bytes speak of an orientation; Pillow would decode a whole PNG to find out."""
+    return blob[:2] in (b"II", b"MM") or any(mark in blob for mark in _ORIENTATION_MARKS)
+
+
 def _jpeg_orientation(blob: bytes) -> int:
-    if b"Exif\x00" not in blob[:65536]:
+    if not _may_be_turned(blob):
         return 1
     try:
         with Image.open(io.BytesIO(blob), formats=("JPEG",)) as image:

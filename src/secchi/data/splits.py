@@ -59,13 +59,13 @@ def holdout(
     for row, unit in enumerate(_units(keys, groups)):
         members[unit].append(row)
 
+    names = labels if labels is not None else [None] * rows
     strata: defaultdict[Hashable, list[tuple[bytes, list[int]]]] = defaultdict(list)
     for unit_rows in members.values():
         # The smallest row speaks for the unit, so that the order of its rows does not matter.
-        speaker = min(unit_rows, key=lambda row: (keys[row], str(labels[row]) if labels is not None else "")))
+        speaker = min(unit_rows, key=lambda row: (keys[row], str(names[row])))
         digest = hashlib.sha256(f"holdout {seed} ".encode() + keys[speaker]).digest()
-        label = labels[speaker] if labels is not None else None
-        strata[label].append((digest, unit_rows))
+        strata[names[speaker]].append((digest, unit_rows))
 
     held = np.zeros(rows, dtype=bool)
     for units in strata.values():
@@ -95,9 +95,9 @@ def _units(keys: Sequence[bytes], groups: Sequence[Hashable] | None) -> list[int
 
     first_of: dict[Hashable, int] = {}
     for row, key in enumerate(keys):
-        names: list[Hashable] = [("key", key)]
+        belongs: list[Hashable] = [("key", key)]
         if groups is not None and groups[row] is not None:
-            names.append(("group", groups[row]))
-        for name in names:
+            belongs.append(("group", groups[row]))
+        for name in belongs:
             parent[root(row)] = root(first_of.setdefault(name, row))
     return [root(row) for row in range(len(keys))]

@@ -18,8 +18,9 @@ class Summary:
 
     Attributes:
         root: The folder.
+        pictures: Pictures by split.
         counts: Pictures by split and class; ``None`` counts those whose labels are sealed,
-            unknown or no classes.
+            unknown or no classes. Of several labels a picture counts for each.
         sizes: Smallest, median and largest (width, height), by area.
         skipped: What stands among the pictures and is not used.
         left_alone: What lies beside them, with a remark.
@@ -27,6 +28,7 @@ class Summary:
     """
 
     root: str
+    pictures: dict[str, int]
     counts: dict[str, dict[str | None, int]]
     sizes: tuple[tuple[int, int], ...]
     skipped: "tuple[Skipped, ...]"
@@ -53,6 +55,7 @@ class Summary:
         chosen = [sizes[order[i]] for i in (0, len(order) // 2, -1)]
         return cls(
             data.root,
+            {name: len(split) for name, split in data.splits.items()},
             counts,
             tuple((int(w), int(h)) for w, h in chosen),
             tuple(data.skipped),
@@ -68,6 +71,7 @@ class Summary:
         """As plain JSON values."""
         return {
             "root": self.root,
+            "pictures": dict(self.pictures),
             "counts": {
                 split: {name or "": count for name, count in each.items()}
                 for split, each in self.counts.items()
@@ -81,7 +85,7 @@ class Summary:
     def __str__(self) -> str:
         lines = [self.root]
         for split, each in self.counts.items():
-            total = f"  {split:<6}{sum(each.values()):>8,} pictures"
+            total = f"  {split:<6}{self.pictures[split]:>8,} pictures"
             shown = [f"{name} {n:,}" for name, n in each.items() if name is not None]
             more = f", … {len(shown) - 8} classes more" if len(shown) > 8 else ""
             lines.append(total + (f": {', '.join(shown[:8])}{more}" if shown else ""))
@@ -93,17 +97,16 @@ class Summary:
                 for s in self.skipped
                 if s.reason == reason
             ]
-            shown_files = ", ".join(printable(f) for f in files[:3])
             dots = ", …" if count > 3 else ""
-            lines.append(f"  skipped {count:,}: {reason} ({shown_files}{dots})")
+            lines.append(f"  skipped {count:,}: {reason} ({', '.join(files[:3])}{dots})")
         for name, remark in self.left_alone:
-            lines.append(f"  left alone: {printable(name)} ({remark})")
+            lines.append(f"  left alone: {name} ({remark})")
         lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(printable(line) for line in lines)
 
 
 def printable(name: str) -> str:
-    r"""A file's name on one line, with control characters written out.
+    r"""A text on one line, with control characters and bytes that are no text written out.
 
     >>> printable("two\nlines.jpg")
     'two\\nlines.jpg'

@@ -86,7 +86,8 @@ class Target:
             DataError: A name that is not one of the classes, or a number that is not finite.
         """
         if self.kind is Kind.REGRESSION:
-            numbers = np.asarray(values, dtype=np.float32)
+            with np.errstate(over="ignore"):  # what is too large becomes infinite
+                numbers = np.array([_number(value) for value in values], dtype=np.float32)
             if not np.isfinite(numbers).all():
                 row = int(np.flatnonzero(~np.isfinite(numbers))[0])
                 raise DataError(f"target {self.name!r} of row {row} is {values[row]!r}, no number")
@@ -226,3 +227,11 @@ class Labels:
         """The labels of some rows, in the order asked for."""
         weights = None if self.weights is None else self.weights[rows]
         return Labels(self.task, tuple(v[rows] for v in self.values), weights)
+
+
+def _number(value: Any) -> float:
+    """A number, or not a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")

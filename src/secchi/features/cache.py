@@ -16,11 +16,13 @@ checksum and counts as missing; whoever needs it computes it again. So the proce
 any moment, and any number of them may share a cache, without a lock.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -42,6 +44,12 @@ FORMAT = 1
 _HEADER_BYTES = 64
 _DIGEST_BYTES = 32
 _DEFAULT_LIMIT_GB = 10.0
+_IN_USE_SECONDS = 600
+
+_OWN_FOLDER = re.compile(
+    r"[0-9a-f]{24}|[0-9a-f]{32}|\.[0-9a-f]{32}-[0-9a-f]{8}\.(part|old)|sources"
+)
+"""The names of the folders that a cache makes in its two folders."""
 
 Features = NDArray[np.float32]
 
@@ -194,7 +202,7 @@ class RowWriter:
             records["check"][row] = _checksum(digest, records["features"][row].view(np.uint8))
         if self.trouble is None:
             try:
-                self._open().write(records.tobytes())
+                _write_whole(self._open(), records.tobytes())
                 return
             except OSError as error:
                 self.trouble = error.strerror or str(error)
@@ -214,7 +222,7 @@ class RowWriter:
             # Unbuffered: what was computed is safe from kill -9 as soon as it is appended.
             self._file = (self._folder / name).open("xb", buffering=0)
             header = f"secchi features {FORMAT} {self._dtype['features'].shape[0]}\n"
-            self._file.write(header.encode().ljust(_HEADER_BYTES))
+            _write_whole(self._file, header.encode().ljust(_HEADER_BYTES))
         return self._file
 
 
@@ -246,7 +254,7 @@ class FeatureCache:
             ``SECCHI_CACHE_LIMIT`` (in GB) or else 10.
 
     Raises:
-        SecchiError: ``SECCHI_CACHE_LIMIT`` is no number.
+        SecchiError: The limit is no number of GB.
     """
 
     def __init__(
@@ -264,6 +272,8 @@ class FeatureCache:
             self.limit_gb = float(said or _DEFAULT_LIMIT_GB) if limit_gb is None else limit_gb
         except ValueError:
             raise SecchiError(f"SECCHI_CACHE_LIMIT is {said!r}; it is a number of GB") from None
+        if not self.limit_gb >= 0:
+            raise SecchiError(f"the cache's limit is {self.limit_gb} GB; it is a number from 0 on")
 
     def __repr__(self) -> str:
         return f"FeatureCache({str(self.root)!r})"
@@ -289,62 +299,64 @@ class FeatureCache:
     def usage(self) -> list[Usage]:
         """What is kept, the most recently used first."""
         lines = []
-        for folder in _folders(self.root / "features"):
-            try:
-                kept = json.loads((folder / "space.json").read_text())
-                title, width = str(kept["title"] or folder.name), int(kept["width"])
-            except (OSError, ValueError, KeyError):
-                continue
-            files = [(p, *_stat(p)) for p in folder.glob("*.rows")]
-            size = sum(f[1] for f in files)
-            rows = sum(max(0, f[1] - _HEADER_BYTES) // _record(width).itemsize for f in files)
-            used = max((f[2] for f in files), default=0.0)
-            lines.append(Usage("features", title, rows, size, used))
-        for folder in _folders(self.bodies):
-            if folder.name == "sources":
-                continue
-            files = [(p, *_stat(p)) for p in folder.iterdir()]
-            title = folder.name
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                title = str(json.loads((folder / "body.json").read_text())["title"])
-            size, used = sum(f[1] for f in files), max((f[2] for f in files), default=0.0)
-            lines.append(Usage("body", title, 0, size, used))
+        for folder in _own_folders(self.root / "features"):
+            files = [_stat(p) for p in folder.glob("*.rows")]
+            if files:
+                title, width = _title_and_width(folder / "space.json")
+                sizes = [size for size, _ in files]
+                record = _record(width).itemsize
+                rows = sum(max(0, size - _HEADER_BYTES) // record for size in sizes) if width else 0
+                used = max(used for _, used in files)
+                lines.append(Usage("features", title or folder.name, rows, sum(sizes), used))
+        for folder in self._body_folders():
+            files = [_stat(p) for p in _files(folder)]
+            title, _ = _title_and_width(folder / "body.json")
+            size, used = sum(f[0] for f in files), max((f[1] for f in files), default=0.0)
+            lines.append(Usage("body", title or folder.name, 0, size, used))
         return sorted(lines, key=lambda line: -line.used)
 
     def evict(self) -> int:
         """Delete what was used least recently until the limit holds; the bytes freed.
 
         What this process has mapped stays readable where the system allows deleting it at all.
+        What was used in the last ten minutes stays: it is in use, here or in another process.
         """
-        units = [([p], *_stat(p)) for p in (self.root / "features").glob("*/*.rows")]
-        for folder in _folders(self.bodies):
-            if folder.name != "sources":
-                files = list(folder.iterdir())
-                sizes = [_stat(p) for p in files]
-                newest = max((s[1] for s in sizes), default=0.0)
-                units.append((files, sum(s[0] for s in sizes), newest))
-        over = sum(unit[1] for unit in units) - self.limit_gb * 1e9
+        units = [
+            (folder, [path], *_stat(path))
+            for folder in _own_folders(self.root / "features")
+            for path in folder.glob("*.rows")
+        ]
+        for folder in self._body_folders():
+            files = _files(folder)
+            # The folder's own time counts too: one that is still being filled may be empty.
+            stats = [_stat(path) for path in files]
+            newest = max(used for _, used in [*stats, _stat(folder)])
+            units.append((folder, files, sum(size for size, _ in stats), newest))
+        over = sum(unit[2] for unit in units) - self.limit_gb * 1e9
         freed = 0
-        for files, size, used in sorted(units, key=lambda unit: unit[2]):
-            # What was used in the last minutes is in use, here or in another process.
-            if freed >= over or used > time.time() - 600:
+        for folder, files, size, used in sorted(units, key=lambda unit: unit[3]):
+            if freed >= over or used > time.time() - _IN_USE_SECONDS:
                 break
             for path in files:
                 with contextlib.suppress(OSError):
                     path.unlink()
             with contextlib.suppress(OSError):
-                files[0].parent.rmdir()
+                folder.rmdir()
             freed += size
         return freed
 
     def clear(self) -> int:
         """Delete everything that is kept; the bytes freed.
 
-        Only what the cache made is deleted: its two folders.
+        Only what the cache made is deleted, by the names that it gives, so that a folder of the
+        person's own that was taken for a cache loses nothing.
         """
         freed = sum(line.bytes for line in self.usage())
-        for name in ("features", "bodies"):
-            shutil.rmtree(self.root / name, ignore_errors=True)
+        for parent in (self.root / "features", self.bodies):
+            for folder in _own_folders(parent):
+                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                parent.rmdir()
         return freed
 
     def place_for_bodies(self) -> Path:
@@ -354,20 +366,35 @@ class FeatureCache:
             with tempfile.TemporaryFile(dir=self.bodies):
                 return self.bodies
         except OSError:
-            return _temporary_bodies()
+            return temporary_bodies()
+
+    def places_of_bodies(self) -> list[Path]:
+        """Every folder in which a network may be found ready."""
+        return [self.bodies, *_TEMPORARY]
 
     def _folder(self, space: Space) -> Path:
         return self.root / "features" / space.key
 
+    def _body_folders(self) -> list[Path]:
+        return [folder for folder in _own_folders(self.bodies) if folder.name != "sources"]
 
-_TEMPORARY: list["tempfile.TemporaryDirectory[str]"] = []
+
+_TEMPORARY: list[Path] = []
 
 
-def _temporary_bodies() -> Path:
+def temporary_bodies() -> Path:
     """One folder for this process, removed when it ends."""
     if not _TEMPORARY:
-        _TEMPORARY.append(tempfile.TemporaryDirectory(prefix="secchi-"))
-    return Path(_TEMPORARY[0].name)
+        _TEMPORARY.append(Path(tempfile.mkdtemp(prefix="secchi-")))
+        atexit.register(shutil.rmtree, _TEMPORARY[0], ignore_errors=True)
+    return _TEMPORARY[0]
+
+
+def _write_whole(file: BinaryIO, data: bytes) -> None:
+    """Write all of it, or raise: a disk that fills takes a part first and says nothing."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -382,7 +409,7 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
         if header.rstrip() != f"secchi features {FORMAT} {dtype['features'].shape[0]}".encode():
             raise ValueError(f"{path} is no file of features of this version")
         records = (size - _HEADER_BYTES) // dtype.itemsize
-        if records == 0:
+        if records <= 0:  # a header can be cut short, too
             return np.empty(0, dtype=dtype)
         return np.memmap(file, dtype=dtype, mode="r", offset=_HEADER_BYTES, shape=(records,))
 
@@ -406,7 +433,24 @@ def _stat(path: Path) -> tuple[int, float]:
     return status.st_size, status.st_mtime
 
 
-def _folders(parent: Path) -> list[Path]:
+def _title_and_width(record: Path) -> tuple[str, int]:
+    """What a record says of its folder; nothing and 0 where it is damaged or not there."""
+    try:
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        return str(kept["title"]), max(0, int(kept["width"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0
+
+
+def _own_folders(parent: Path) -> list[Path]:
+    """The folders in it that a cache made; others are not ours to count or to delete."""
     with contextlib.suppress(OSError):
-        return sorted(p for p in parent.iterdir() if p.is_dir())
+        return sorted(p for p in parent.iterdir() if _OWN_FOLDER.fullmatch(p.name) and p.is_dir())
+    return []
+
+
+def _files(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where it has just gone."""
+    with contextlib.suppress(OSError):
+        return list(folder.iterdir())
     return []

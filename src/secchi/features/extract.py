@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -108,8 +108,9 @@ def extract(
             known = cache.find(space, missing)
             missing = {d: f for d, f in missing.items() if d not in known}
             decoded = (one for one in decoded if one[0] in missing)
-            with cache.writer(space) as writer:
-                for names, features in _computed(decoded, runtime, faults):
+            computed = _computed(decoded, runtime, faults)
+            with cache.writer(space) as writer, contextlib.closing(computed):
+                for names, features in computed:
                     writer.append(names, features)
                     if progress:
                         progress(writer.appended + len(faults), len(missing))
@@ -194,7 +195,7 @@ def _decoding(files: Mapping[bytes, str], transform: ImageTransform) -> Iterator
 
 def _computed(
     decoded: Iterator[Decoded], runtime: Runtime, faults: dict[bytes, str]
-) -> Iterator[tuple[list[bytes], NDArray[np.float32]]]:
+) -> Generator[tuple[list[bytes], NDArray[np.float32]], None, None]:
     """Run the body over decoded pictures; the unreadable ones go to ``faults``."""
     sound = _without_faults(decoded, faults)
     running: deque[tuple[list[bytes], Future[NDArray[np.float32]]]] = deque()

@@ -2,8 +2,8 @@
 
 That takes seconds (importing timm, tracing the network, converting it), so it is done once for each
 backbone, kept in the cache, and done in a process of its own, so that pictures are decoded
-meanwhile. ``python -m secchi.features.prepare`` is that process: a request as JSON on standard
-input, the answer on standard output.
+meanwhile. ``python -m secchi.features.prepare`` is that process: a request as JSON in its argument,
+the answer as JSON on standard output.
 """
 
 import contextlib
@@ -17,13 +17,14 @@ import sys
 import uuid
 import warnings
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from secchi.errors import BackboneError, SecchiError
-from secchi.features.cache import FeatureCache
+from secchi.features.cache import FeatureCache, temporary_bodies
 from secchi.features.runtimes import (
     CPU_BATCH,
     OpenVinoRuntime,
@@ -123,21 +124,12 @@ class Preparation:
         self.backbone = backbone
         self._cache = cache
         self._device = device
+        self._source = backbone.source()
+        self._request: dict[str, Any] = {}
         self._process: subprocess.Popen[str] | None = None
-        source = backbone.source()
-        self._ready = _look_up(cache.bodies, source, backbone)
+        self._ready = self._found()
         if self._ready is None:
-            self._ready = _look_up_by_weights(cache.bodies, backbone)
-        if self._ready is None:
-            self._request: dict[str, Any] = {
-                "backbone": dataclasses.asdict(backbone),
-                "source": source,
-                "bodies": str(cache.place_for_bodies()),
-                "device": device,
-            }
-            self._process = _start(self._request)
-            if self._process is not None:
-                weakref.finalize(self, _stop, self._process)
+            self._begin(cache.place_for_bodies())
 
     @property
     def ready(self) -> bool:
@@ -155,18 +147,9 @@ class Preparation:
         Raises:
             BackboneError: An unknown name, no weights, or weights that do not fit.
         """
-        if self._ready is None:
-            if self._process is not None:
-                answer = _finish(self._process, self._request)
-                self._process = None
-            else:
-                answer = _answer(self._request)
-            if "error" in answer:
-                raise BackboneError(answer["error"])
-            folder = Path(self._request["bodies"]) / answer["digest"]
-            self._ready = _read(folder, self.backbone)
-            if self._ready is None:
-                raise SecchiError(f"{folder} was written and cannot be read; is the disk damaged?")
+        # It may have been deleted since: by another process that clears or limits the cache.
+        if self._ready is None or not self._ready.weights.exists():
+            self._ready = self._made()
         return self._ready
 
     def cancel(self) -> None:
@@ -174,6 +157,60 @@ class Preparation:
         if self._process is not None:
             _stop(self._process)
             self._process = None
+
+    def _found(self) -> Prepared | None:
+        """The body in the cache, by its specification or else by its weights."""
+        places = self._cache.places_of_bodies()
+        digests = [_digest_noted(place, self._source) for place in places]
+        if not any(digests):
+            digests = [_digest_of_file(self.backbone)] * len(places)
+        found = (
+            _read(place / digest, self.backbone, self._device)
+            for place, digest in zip(places, digests, strict=True)
+            if digest
+        )
+        return next((prepared for prepared in found if prepared), None)
+
+    def _begin(self, bodies: Path) -> None:
+        self._request = {
+            "backbone": dataclasses.asdict(self.backbone),
+            "source": self._source,
+            "bodies": str(bodies),
+            "device": self._device,
+        }
+        self._process = _start(self._request)
+        if self._process is not None:
+            weakref.finalize(self, _stop, self._process)
+
+    def _made(self) -> Prepared:
+        """What was begun, or begun anew; elsewhere where the cache turns out to be full."""
+        trouble = ""
+        for place in (self._cache.place_for_bodies, temporary_bodies):
+            if self._process is None:
+                self._begin(place())
+            answer = self._answered()
+            if "error" in answer:
+                raise BackboneError(answer["error"])
+            if "digest" in answer:
+                folder = Path(self._request["bodies"]) / answer["digest"]
+                made = _read(folder, self.backbone, self._device)
+                if made is not None:
+                    return made
+            trouble = answer.get("unwritable", "it was written and cannot be read back")
+        raise SecchiError(
+            f"{self.backbone.name!r} cannot be kept in {self._cache.bodies}, nor in a temporary "
+            f"folder: {trouble}"
+        )
+
+    def _answered(self) -> dict[str, Any]:
+        process, self._process = self._process, None
+        if process is None:
+            return _answer(self._request)
+        try:
+            return _finish(process, self._request)
+        except BaseException:
+            _stop(process)
+            raise
 
 
 def _start(request: dict[str, Any]) -> "subprocess.Popen[str] | None":
@@ -217,20 +254,18 @@ def _finish(process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[s
     return answer
 
 
-def _look_up(bodies: Path, source: str, backbone: Backbone) -> Prepared | None:
-    try:
-        digest = (bodies / "sources" / source).read_text().strip()
-    except OSError:
-        return None
-    return _read(bodies / digest, backbone)
+def _digest_noted(bodies: Path, source: str) -> str | None:
+    """Which body a specification led to before."""
+    with contextlib.suppress(OSError, ValueError):
+        return (bodies / "sources" / source).read_text(encoding="utf-8").strip() or None
+    return None
 
 
-def _look_up_by_weights(bodies: Path, backbone: Backbone) -> Prepared | None:
-    """Find a body by the weights in a file, which a bundle shares with what it was trained on."""
+def _digest_of_file(backbone: Backbone) -> str | None:
+    """Which body a file of weights holds; a bundle shares it with what it was trained on."""
     if backbone.size is None or not backbone.weights.endswith(".safetensors"):
         return None
-    weights = read_weights(Path(backbone.weights))
-    return _read(bodies / _digest(backbone, backbone.size, weights), backbone)
+    return _digest(backbone, backbone.size, read_weights(Path(backbone.weights)))
 
 
 def _digest(backbone: Backbone, size: int, weights: "dict[str, torch.Tensor]") -> str:
@@ -238,17 +273,18 @@ def _digest(backbone: Backbone, size: int, weights: "dict[str, torch.Tensor]") -
     return hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
-def _read(folder: Path, backbone: Backbone) -> Prepared | None:
-    """A body from the cache, or None where it is absent, damaged or of another format."""
+def _read(folder: Path, backbone: Backbone, device: str) -> Prepared | None:
+    """A body from the cache, or None where it is absent, damaged, or not made for this device."""
     try:
-        record = json.loads((folder / "body.json").read_text())
+        record = json.loads((folder / "body.json").read_text(encoding="utf-8"))
         if record["format"] != _FORMAT:
             return None
         for name, digest in record["files"].items():
             if _file_digest(folder / name) != digest:
                 return None
-            os.utime(folder / name)
-        return Prepared(
+            with contextlib.suppress(OSError):  # another's cache, or one on a read-only disk
+                os.utime(folder / name)
+        prepared = Prepared(
             backbone,
             folder.name,
             ImageTransform.from_dict(record["transform"]),
@@ -257,10 +293,14 @@ def _read(folder: Path, backbone: Backbone) -> Prepared | None:
             folder,
             record["trouble"],
         )
-    except PermissionError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SecchiError):
         return None
+    converted = "model.xml" in record["files"] or prepared.trouble is not None
+    return prepared if converted or not _wants_conversion(device) else None
+
+
+def _wants_conversion(device: str) -> bool:
+    return openvino_is_here() and resolve_device(device) == "cpu"
 
 
 def _prepare(backbone: Backbone, source: str, bodies: Path, device: str) -> str:
@@ -272,12 +312,15 @@ def _prepare(backbone: Backbone, source: str, bodies: Path, device: str) -> str:
     transform = backbone.transform_of(body)
     digest = _digest(backbone, transform.size, state)
     target = bodies / digest
-    if _read(target, backbone) is None:
+    if _read(target, backbone, device) is None:
         aside = bodies / f".{digest}-{uuid.uuid4().hex[:8]}.part"
         aside.mkdir(parents=True)
         try:
-            save_file(state, aside / "body.safetensors")
-            width, trouble = _convert(body, transform, aside, device)
+            width, model, trouble = _convert(body, transform, device)
+            with _as_os_error():
+                save_file(state, aside / "body.safetensors")
+                if model is not None:
+                    _save_model(model, aside / "model.xml")
             files = {p.name: _file_digest(p) for p in sorted(aside.iterdir())}
             write_json(
                 aside / "body.json",
@@ -292,17 +335,28 @@ def _prepare(backbone: Backbone, source: str, bodies: Path, device: str) -> str:
                     "files": files,
                 },
             )
-            _move_into_place(aside, target, backbone)
+            _move_into_place(aside, target, backbone, device)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     write_text(bodies / "sources" / source, digest)
     return digest
 
 
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Libraries that write files tell of a full disk by errors of their own."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        raise OSError(_first_line(error)) from error
+
+
 def _convert(
-    body: "nn.Module", transform: ImageTransform, folder: Path, device: str
-) -> tuple[int, str | None]:
-    """Convert a body for OpenVINO and check it against torch; the width and any trouble."""
+    body: "nn.Module", transform: ImageTransform, device: str
+) -> tuple[int, Any, str | None]:
+    """Convert a body for OpenVINO and check it against torch; its width, the model, any trouble."""
     import torch
 
     pixels = _smooth_pictures(CPU_BATCH, transform.size)
@@ -313,25 +367,28 @@ def _convert(
         shape = tuple(reference.shape)
         raise BackboneError(f"the body gives an array of {shape} for 2 pictures, not a row each")
     width = int(reference.shape[1])
-    if resolve_device(device) != "cpu" or not openvino_is_here():
-        return width, None
+    if not _wants_conversion(device):
+        return width, None, None
     try:
         model = _to_openvino(body, batch, transform)
         computed = OpenVinoRuntime(model, "fp32").compute(pixels)
-        worst = float(_cosines(computed[:2], reference).min())
-        if worst < _LEAST_COSINE:
-            return width, f"its features agree with torch's to a cosine of only {worst:.5f}"
-        with telemetry_off():
-            import openvino
-
-        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
     except Exception as error:
         # OpenVINO raises RuntimeError, its own errors and what its frontends raise.
-        for name in ("model.xml", "model.bin"):
-            with contextlib.suppress(FileNotFoundError):
-                (folder / name).unlink()
-        return width, (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-    return width, None
+        return width, None, _first_line(error)
+    worst = float(_cosines(computed[:2], reference).min())
+    if worst < _LEAST_COSINE:
+        return width, None, f"its features agree with torch's to a cosine of only {worst:.5f}"
+    return width, model, None
+
+
+def _save_model(model: Any, file: Path) -> None:
+    with telemetry_off():
+        import openvino
+    openvino.save_model(model, file, compress_to_fp16=False)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def _to_openvino(body: "nn.Module", batch: "torch.Tensor", transform: ImageTransform) -> Any:
@@ -346,6 +403,8 @@ def _to_openvino(body: "nn.Module", batch: "torch.Tensor", transform: ImageTrans
         # Tracing is deprecated and still what OpenVINO converts best: three times as fast as an
         # exported program, and with a fixed shape.
         warnings.simplefilter("ignore", FutureWarning)
+        # It warns of branches that depend on the shape, which is fixed.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         traced = torch.jit.trace(body, batch, check_trace=False)  # type: ignore[no-untyped-call]
     model = openvino.convert_model(traced, example_input=batch, input=[tuple(batch.shape)])
     steps = PrePostProcessor(model)
@@ -373,14 +432,20 @@ def _cosines(a: Any, b: Any) -> Any:
     return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
 
 
-def _move_into_place(aside: Path, target: Path, backbone: Backbone) -> None:
+def _move_into_place(aside: Path, target: Path, backbone: Backbone, device: str) -> None:
     """Rename a finished folder; a sound one in its place (another process was first) stays."""
-    try:
-        os.replace(aside, target)
-    except OSError:
-        if _read(target, backbone) is None:
-            shutil.rmtree(target, ignore_errors=True)
+    old = target.with_name(aside.name.removesuffix(".part") + ".old")
+    for _ in range(3):
+        with contextlib.suppress(OSError):
             os.replace(aside, target)
+            return
+        if _read(target, backbone, device) is not None:
+            return
+        # Renamed at once, not emptied file by file: another process may be reading or replacing it.
+        with contextlib.suppress(OSError):
+            os.replace(target, old)
+        shutil.rmtree(old, ignore_errors=True)
+    os.replace(aside, target)
 
 
 def _file_digest(path: Path) -> str:
@@ -398,6 +463,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         )
     except SecchiError as error:
         return {"error": str(error)}
+    except OSError as error:
+        return {"unwritable": error.strerror or str(error)}
     return {"digest": digest}
 
 

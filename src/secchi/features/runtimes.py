@@ -32,7 +32,7 @@ GPU_BATCH = 128
 
 LEAST_COSINE = {"fp32": 0.9999, "bf16": 0.999}
 """Features of every runtime agree with torch's in fp32 at least this well: the cosine between a
-picture's two features, averaged over photographs. In bf16 a single picture may fall to 0.995."""
+picture's two features, averaged over photographs. In bf16 a single one may fall to 0.99."""
 
 
 class Runtime(Protocol):
@@ -235,12 +235,15 @@ def telemetry_off() -> Iterator[None]:
     OpenVINO reports conversions to a web service, by consent that it takes for granted, unless
     its telemetry package is absent; absent is what it looks here while OpenVINO is imported.
     """
-    absent: Any = None
-    if "openvino" in sys.modules or "openvino_telemetry" in sys.modules:
+    if "openvino" in sys.modules:
         yield
         return
-    sys.modules["openvino_telemetry"] = absent
+    modules: dict[str, Any] = sys.modules
+    before = modules.pop("openvino_telemetry", None)
+    modules["openvino_telemetry"] = None  # imports of it fail
     try:
         yield
     finally:
-        del sys.modules["openvino_telemetry"]
+        modules.pop("openvino_telemetry", None)
+        if before is not None:
+            modules["openvino_telemetry"] = before

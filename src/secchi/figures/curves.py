@@ -1,6 +1,7 @@
 """Curves over the epochs of a run."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,7 +32,9 @@ def epoch_curves(
 
 
 def _draw(axes: Axes, epochs: Sequence[int], curves: Mapping[str, Sequence[float]]) -> None:
-    for (name, values), color, mark in zip(curves.items(), SERIES, MARKS, strict=False):
+    for (name, values), color, mark in zip(
+        curves.items(), cycle(SERIES), cycle(MARKS), strict=False
+    ):
         axes.plot(epochs, values, color=color, marker=mark, markersize=4, label=name)
     axes.set_xlabel("epoch", fontsize=FONT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -36,7 +36,9 @@ def picture_grid(tiles: Sequence[Tile], columns: int = 4, title: str = "") -> Fi
         axes.set_xticks([])
         axes.set_yticks([])
         color = MISS if tile.marked else "black"
-        axes.set_title(("✗ " if tile.marked else "") + tile.title, fontsize=FONT, color=color)
+        above = ("✗ " if tile.marked else "") + tile.title
+        # Names of classes are no mathematics, whatever dollar signs they have.
+        axes.set_title(above, fontsize=FONT, color=color, parse_math=False)
         for spine in axes.spines.values():
             spine.set_color(MISS if tile.marked else FRAME)
             spine.set_linewidth(3 if tile.marked else 1)

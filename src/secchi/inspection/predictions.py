@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+_COLUMNS = ("file", "class", "error")
+"""Columns of a table of predictions; classes and numbers of these names are called otherwise."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
@@ -92,7 +95,7 @@ class Predictions:
             numbers: NDArray[np.float32] = self.outputs[:, 0]
             return numbers
         if target.exclusive:
-            likeliest: NDArray[np.intp] = self.log_probabilities.argmax(axis=1)
+            likeliest: NDArray[np.intp] = self.probabilities.argmax(axis=1)
             return likeliest
         return np.asarray(self.probabilities > 0.5, dtype=np.float32)
 
@@ -121,16 +124,18 @@ class Predictions:
         target = self.task.target
         if target.kind is Kind.REGRESSION:
             values = self.predicted
+            name = f"predicted {target.name}" if target.name in _COLUMNS else target.name
             return [
-                {"file": file, target.name: float(value)}
+                {"file": file, name: float(value)}
                 for file, value in zip(self.sources, values, strict=True)
             ]
         records = []
-        for file, row in zip(self.sources, self.probabilities, strict=True):
-            named = {c: float(p) for c, p in zip(target.classes, row, strict=True)}
+        predicted = self.predicted
+        for row, (file, shares) in enumerate(zip(self.sources, self.probabilities, strict=True)):
+            named = {c: float(p) for c, p in zip(target.classes, shares, strict=True)}
             says: Any = [c for c, p in named.items() if p > 0.5]
             if target.exclusive:
-                says = target.classes[int(row.argmax())]
+                says = target.classes[predicted[row]]
             records.append({"file": file, "class": says, "probabilities": named})
         return records
 
@@ -196,5 +201,6 @@ class Predictions:
             probabilities = record.pop("probabilities", {})
             if isinstance(record.get("class"), list):
                 record["class"] = " ".join(record["class"])
-            flat.append(record | probabilities)
+            columns = {f"p({c})" if c in _COLUMNS else c: p for c, p in probabilities.items()}
+            flat.append(record | columns)
         return flat

@@ -79,14 +79,17 @@ class Backbone:
         Files are named by their content, so an edited file is another source.
 
         Raises:
-            BackboneError: The file of weights does not exist.
+            BackboneError: The file of weights does not exist or cannot be read.
         """
         import importlib.metadata
 
         if self.weights == RANDOM:
             origin = f"random {self.seed}"
         elif (file := self._file()) is not None:
-            origin = hashlib.sha256(file.read_bytes()).hexdigest()
+            try:
+                origin = hashlib.sha256(file.read_bytes()).hexdigest()
+            except OSError as error:
+                raise BackboneError(f"{file} cannot be read: {error.strerror or error}") from None
         else:
             origin = "hub"
         version = importlib.metadata.version("timm")
@@ -108,7 +111,8 @@ class Backbone:
 
         weights = None if self.weights == RANDOM else self._weights()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            # Not torch.manual_seed, which would seed the generators of every GPU as well.
+            torch.default_generator.manual_seed(self.seed)
             body = self._create(pretrained=self.weights == PRETRAINED and weights is None)
         if weights is not None:
             _load_into(body, weights, f"the weights of {self.name!r} from {self._file()}")
@@ -219,11 +223,14 @@ def read_weights(file: Path) -> "dict[str, torch.Tensor]":
 
 def weights_digest(state: "Mapping[str, torch.Tensor]") -> str:
     """A name for a body's weights: SHA-256 over keys, shapes and values, in the keys' order."""
+    import torch
+
     joint = hashlib.sha256()
     for key in sorted(state):
         value = state[key].detach().cpu().contiguous()
         joint.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        joint.update(value.numpy().tobytes())
+        # As bytes, because numpy knows no bfloat16.
+        joint.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return joint.hexdigest()
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -45,11 +46,11 @@ class Epoch:
     @staticmethod
     def heading(metrics: Iterator[str] | list[str]) -> str:
         """The line above the lines of a run."""
-        names = "".join(f"{name:>12}" for name in metrics)
+        names = "".join(f"{name:>{_width(name)}}" for name in metrics)
         return f"{'epoch':>5}{'train loss':>12}{'valid loss':>12}{names}{'seconds':>10}"
 
     def __str__(self) -> str:
-        values = "".join(f"{value:>12.4f}" for value in self.metrics.values())
+        values = "".join(f"{v:>{_width(name)}.4f}" for name, v in self.metrics.items())
         losses = f"{self.train_loss:>12.4f}{self.valid_loss:>12.4f}"
         return f"{self.number:>5}{losses}{values}{self.seconds:>10.2f}"
 
@@ -71,17 +72,30 @@ class History:
     def __str__(self) -> str:
         if not self.epochs:
             return f"no epochs ({self.outcome})"
-        lines = [Epoch.heading(list(self.epochs[0].metrics)), *map(str, self.epochs)]
-        return "\n".join([*lines, *([self.outcome] if self.outcome != Outcome.COMPLETED else [])])
+        lines: list[str] = []
+        names: list[str] | None = None
+        for epoch in self.epochs:
+            if list(epoch.metrics) != names:
+                names = list(epoch.metrics)
+                lines.append(Epoch.heading(names))
+            lines.append(str(epoch))
+        if self.outcome != Outcome.COMPLETED:
+            lines.append(self.outcome)
+        return "\n".join(lines)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The name of every metric that was measured after any of the epochs."""
+        return tuple(dict.fromkeys(name for epoch in self.epochs for name in epoch.metrics))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One flat dictionary an epoch."""
+        """One flat dictionary an epoch; a metric that was not measured after it is NaN."""
         return [
             {
                 "epoch": epoch.number,
                 "train_loss": epoch.train_loss,
                 "valid_loss": epoch.valid_loss,
-                **epoch.metrics,
+                **{name: epoch.metrics.get(name, math.nan) for name in self.metrics},
                 "seconds": epoch.seconds,
             }
             for epoch in self.epochs
@@ -114,6 +128,11 @@ class History:
             "training loss": [e.train_loss for e in self.epochs],
             "validation loss": [e.valid_loss for e in self.epochs],
         }
-        names = list(self.epochs[0].metrics) if self.epochs else []
-        metrics = {name: [e.metrics[name] for e in self.epochs] for name in names}
+        rows = self.rows()
+        metrics = {name: [row[name] for row in rows] for name in self.metrics}
         return epoch_curves([e.number for e in self.epochs], frame, metrics)
+
+
+def _width(metric: str) -> int:
+    """Characters of a metric's column."""
+    return max(12, len(metric) + 2)

@@ -46,7 +46,8 @@ def metric(name: str) -> Metric:
             raise SpecError("this metric cannot be", [fault])
         if weights is not None:
             counted = weights > 0
-            answers, truth, weights = answers[counted], truth[counted], weights[counted]
+            answers, truth = answers[counted], truth[counted]
+            weights = weights[counted].astype(np.float64)
         return compute(target, answers, truth, weights) if len(truth) else float("nan")
 
     return measure
@@ -132,12 +133,14 @@ def _r2(target: Target, answers: Array, truth: Array, weights: Array | None) -> 
 
     if len(truth) < 2:
         return float("nan")
+    answers, truth = answers.astype(np.float64), truth.astype(np.float64)
     return float(r2_score(truth, answers, sample_weight=weights))
 
 
 def _mae(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
     from sklearn.metrics import mean_absolute_error
 
+    answers, truth = answers.astype(np.float64), truth.astype(np.float64)
     return float(mean_absolute_error(truth, answers, sample_weight=weights))
 
 

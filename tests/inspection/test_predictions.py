@@ -1,0 +1,268 @@
+"""Predictions of every kind of task: one record, its numbers, and its CSV file."""
+
+import csv
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from torch.nn import functional
+
+from secchi.data.task import Kind, Labels, Target, Task
+from secchi.errors import DataError, SpecError
+from secchi.inspection.predictions import Predictions
+
+BINARY = Task.classify(["cat", "dog"])
+MANY = Task.classify(["cat", "dog", "mouse"])
+LABELS = Task.label(["sky", "sea", "sand"])
+NUMBER = Task.regress("price")
+
+
+def predictions(
+    task: Task, outputs: list[list[float]], truth: list | None = None, **options: object
+) -> Predictions:
+    labels = None if truth is None else Labels(task, (task.target.encode(truth),))
+    sources = tuple(f"/pictures/{row}.jpg" for row in range(len(outputs)))
+    return Predictions.of(
+        task, sources, torch.tensor(outputs).reshape(-1, task.outputs), labels, **options
+    )
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    with open(file, newline="", encoding="utf-8", errors="surrogateescape") as text:
+        return list(csv.DictReader(text))
+
+
+# ---------------------------------------------------------------- every kind of task
+
+
+def test_two_classes() -> None:
+    found = predictions(BINARY, [[-math.log(3)], [math.log(9)]], ["cat", "cat"])
+    np.testing.assert_allclose(found.probabilities, [[0.75, 0.25], [0.1, 0.9]], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(found.log_probabilities), found.probabilities)
+    assert found.classes == ("cat", "dog")
+    assert found.predicted.tolist() == [0, 1]
+    assert found.targets.tolist() == [0, 0]
+    assert found.correct.tolist() == [True, False]
+    np.testing.assert_allclose(found.losses, [-math.log(0.75), -math.log(0.1)], rtol=1e-5)
+    assert found.metric("accuracy") == 0.5
+    assert found.to_records()[1]["class"] == "dog"
+    assert found.to_records()[1]["probabilities"]["cat"] == pytest.approx(0.1)
+
+
+def test_many_classes() -> None:
+    found = predictions(MANY, [[1.0, 4.0, 3.0], [5.0, 1.0, 0.0]], ["dog", "mouse"])
+    np.testing.assert_allclose(found.losses[0], 0.349012, rtol=1e-5)
+    assert found.predicted.tolist() == [1, 0]
+    assert found.correct.tolist() == [True, False]
+    assert found.metric("top_2") == pytest.approx(0.5)
+    assert [record["class"] for record in found.to_records()] == ["dog", "cat"]
+    assert found.to_records()[0]["file"] == "/pictures/0.jpg"
+
+
+def test_several_labels() -> None:
+    found = predictions(LABELS, [[2.0, -2.0, 2.0], [-2.0, -2.0, -2.0]], [("sky", "sand"), ("sea",)])
+    assert found.predicted.tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert found.correct.tolist() == [True, False]
+    assert found.metric("accuracy") == pytest.approx(5 / 6)
+    assert [record["class"] for record in found.to_records()] == [["sky", "sand"], []]
+    frame = found.to_frame()
+    assert frame["class"].tolist() == ["sky sand", ""]
+    assert frame.columns.tolist() == ["file", "class", "sky", "sea", "sand"]
+
+
+def test_a_number() -> None:
+    found = predictions(NUMBER, [[1.5], [-2.0]], [1.0, -2.0])
+    assert found.predicted.tolist() == [1.5, -2.0]
+    np.testing.assert_allclose(found.losses, [0.25, 0.0])
+    assert found.metric("mae") == 0.25
+    assert found.to_records() == [
+        {"file": "/pictures/0.jpg", "price": 1.5},
+        {"file": "/pictures/1.jpg", "price": -2.0},
+    ]
+    with pytest.raises(DataError, match="no probabilities"):
+        _ = found.probabilities
+    with pytest.raises(DataError, match="known classes"):
+        _ = found.correct
+    with pytest.raises(SpecError, match="is a number"):
+        found.metric("accuracy")
+
+
+def test_without_truth_there_is_nothing_to_judge() -> None:
+    found = predictions(MANY, [[1.0, 0.0, 0.0]])
+    assert found.targets is None
+    assert found.losses is None
+    for judge in (lambda: found.correct, lambda: found.metric("accuracy")):
+        with pytest.raises(DataError, match="known"):
+            judge()
+
+
+def test_the_metric_minds_the_weights() -> None:
+    labels = Labels(BINARY, (np.array([0, 1]),), np.array([3.0, 1.0], np.float32))
+    found = Predictions.of(BINARY, ("a", "b"), torch.tensor([[-1.0], [-1.0]]), labels)
+    assert found.metric("accuracy") == 0.75
+
+
+def test_no_rows_at_all(tmp_path: Path) -> None:
+    for task in (BINARY, MANY, LABELS, NUMBER):
+        found = predictions(task, [], unreadable=(("x.jpg", "the file is empty"),))
+        assert len(found) == 0
+        assert found.to_records() == []
+        assert found.predicted.shape[0] == 0
+        found.write_csv(tmp_path / "none.csv")
+        assert read_csv(tmp_path / "none.csv") == [{"file": "x.jpg", "error": "the file is empty"}]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 5), st.integers(2, 6), st.data())
+def test_probabilities_of_exclusive_classes_sum_to_one(
+    rows: int, classes: int, data: st.DataObject
+) -> None:
+    task = Task.classify([f"class {number}" for number in range(classes)])
+    logits = data.draw(
+        hnp.arrays(np.float32, (rows, task.outputs), elements=st.floats(-200, 200, width=32))
+    )
+    found = Predictions.of(task, tuple("abcde"[:rows]), torch.from_numpy(logits))
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert np.isfinite(found.log_probabilities).all()
+    for row, record in enumerate(found.to_records()):
+        assert sum(record["probabilities"].values()) == pytest.approx(1, rel=1e-5)
+        assert record["class"] == task.target.classes[found.predicted[row]]
+        assert record["probabilities"][record["class"]] == max(record["probabilities"].values())
+
+
+@settings(deadline=None, max_examples=40)
+@given(hnp.arrays(np.float32, (4, 3), elements=st.floats(-20, 20, width=32)), st.data())
+def test_the_loss_of_a_row_is_minus_the_log_probability_of_its_class(
+    logits: np.ndarray, data: st.DataObject
+) -> None:
+    truth = data.draw(st.lists(st.sampled_from(MANY.target.classes), min_size=4, max_size=4))
+    found = predictions(MANY, logits.tolist(), truth)
+    chosen = found.log_probabilities[np.arange(4), found.targets]
+    np.testing.assert_allclose(found.losses, -chosen, rtol=1e-5, atol=1e-6)
+
+
+# ---------------------------------------------------------------- CSV
+
+
+def test_the_csv_file_holds_a_line_a_row_and_a_line_a_file_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    found = predictions(MANY, [[1.0, 4.0, 3.0]], unreadable=(("cut.jpg", "the file is empty"),))
+    found.write_csv(tmp_path / "out" / "said.csv")
+    row, broken = read_csv(tmp_path / "out" / "said.csv")
+    assert list(row) == ["file", "class", "cat", "dog", "mouse", "error"]
+    assert (row["file"], row["class"], row["error"]) == ("/pictures/0.jpg", "dog", "")
+    shares = functional.softmax(torch.tensor([1.0, 4.0, 3.0]), dim=0)
+    assert [float(row[c]) for c in ("cat", "dog", "mouse")] == pytest.approx(shares.tolist())
+    assert (broken["file"], broken["error"]) == ("cut.jpg", "the file is empty")
+    assert broken["class"] == ""
+
+
+def test_strange_names_come_back_from_the_csv_file(tmp_path: Path) -> None:
+    names = (
+        "/pictures/two\nlines.jpg",
+        '/pictures/"quoted", with commas.jpg',
+        "/pictures/größe 🐈.jpg",
+        os.fsdecode(b"/pictures/no \xff text.jpg"),
+        "/pictures/carriage\rreturn.jpg",
+    )
+    outputs = torch.zeros(len(names), 1)
+    Predictions.of(BINARY, names, outputs).write_csv(tmp_path / "said.csv")
+    assert tuple(row["file"] for row in read_csv(tmp_path / "said.csv")) == names
+
+
+@pytest.mark.parametrize("name", ["file", "class", "error"])
+def test_a_class_named_like_a_column_hides_none(tmp_path: Path, name: str) -> None:
+    task = Task.classify([name, "dog"])
+    found = predictions(task, [[math.log(3)]], unreadable=(("cut.jpg", "empty"),))
+    found.write_csv(tmp_path / "said.csv")
+    row, broken = read_csv(tmp_path / "said.csv")
+    assert (row["file"], row["class"], row["error"]) == ("/pictures/0.jpg", "dog", "")
+    assert float(row[f"p({name})"]) == pytest.approx(0.25)
+    assert (broken["file"], broken["error"]) == ("cut.jpg", "empty")
+
+
+@pytest.mark.parametrize("name", ["file", "error"])
+def test_a_number_named_like_a_column_hides_none(name: str) -> None:
+    (record,) = predictions(Task.regress(name), [[2.5]]).to_records()
+    assert record == {"file": "/pictures/0.jpg", f"predicted {name}": 2.5}
+
+
+def test_a_csv_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "said.csv"
+    predictions(BINARY, [[0.0]]).write_csv(target)
+    before = target.read_bytes()
+    unencodable = Predictions.of(BINARY, ("\ud800",), torch.zeros(1, 1))
+    with pytest.raises(UnicodeEncodeError):
+        unencodable.write_csv(target)
+    assert target.read_bytes() == before
+    assert os.listdir(target.parent) == ["said.csv"]
+
+
+# ---------------------------------------------------------------- figure
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[str, ...]:
+    files = []
+    for number in range(6):
+        file = tmp_path / f"{number}.png"
+        Image.new("RGB", (10, 10), (40 * number, 0, 0)).save(file)
+        files.append(str(file))
+    return tuple(files)
+
+
+def test_pictures_are_drawn_with_what_was_said_and_misses_are_marked(
+    pictures: tuple[str, ...],
+) -> None:
+    labels = Labels.of(MANY.target, ["cat", "dog", "mouse"] * 2)
+    outputs = torch.tensor([[5.0, 0, 0]] * 6)
+    found = Predictions.of(MANY, pictures, outputs, labels)
+    hit, miss = found.plot([3, 2]).axes
+    assert hit.images[0].get_array()[0, 0, 0] == 120
+    assert hit.get_title().startswith("cat")
+    assert "99%" in hit.get_title()
+    assert miss.images[0].get_array()[0, 0, 0] == 80
+    assert miss.get_title().startswith("✗ cat")
+    assert "mouse" in miss.get_title()
+
+
+def test_without_truth_nothing_is_marked(pictures: tuple[str, ...]) -> None:
+    found = Predictions.of(BINARY, pictures, torch.zeros(6, 1))
+    titles = [axes.get_title() for axes in found.plot(count=4).axes]
+    assert len(titles) == 4
+    assert not any("✗" in title for title in titles)
+
+
+def test_a_seed_names_the_pictures_that_are_shown(pictures: tuple[str, ...]) -> None:
+    found = Predictions.of(BINARY, pictures, torch.zeros(6, 1))
+
+    def shown(seed: int) -> list[int]:
+        figure = found.plot(count=3, seed=seed)
+        return [int(axes.images[0].get_array()[0, 0, 0]) for axes in figure.axes]
+
+    assert shown(0) == shown(0)
+    assert len({tuple(shown(seed)) for seed in range(5)}) > 1
+
+
+@pytest.mark.parametrize("task", [LABELS, NUMBER], ids=["labels", "number"])
+def test_tasks_without_one_class_a_picture_are_not_drawn(
+    task: Task, pictures: tuple[str, ...]
+) -> None:
+    found = Predictions.of(task, pictures, torch.zeros(6, task.outputs))
+    with pytest.raises(DataError, match="one class each"):
+        found.plot()
+
+
+def test_a_task_of_several_targets_asks_for_one() -> None:
+    task = Task((Target("size", Kind.REGRESSION), Target("price", Kind.REGRESSION)))
+    found = Predictions.of(task, ("a",), torch.zeros(1, 2))
+    with pytest.raises(DataError, match="2 targets"):
+        _ = found.predicted

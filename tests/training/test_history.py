@@ -1,0 +1,75 @@
+"""The record of what happened, as text, rows, CSV and figure."""
+
+import csv
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from secchi.training.history import Epoch, History, Outcome
+from secchi.training.spec import Training
+
+
+def history(*metrics: dict[str, float], outcome: Outcome = Outcome.COMPLETED) -> History:
+    epochs = tuple(Epoch(i, 0.5, 0.25, names, 0.01) for i, names in enumerate(metrics))
+    return History(epochs, outcome, Training())
+
+
+def test_a_line_an_epoch_stands_under_its_heading() -> None:
+    text = str(history({"accuracy": 0.9, "quality.error_rate": 0.1}, {"accuracy": 1.0}))
+    lines = text.splitlines()
+    assert lines[0].split() == [
+        *("epoch", "train", "loss", "valid", "loss"),
+        *("accuracy", "quality.error_rate", "seconds"),
+    ]
+    assert len(lines[0]) == len(lines[1])
+    assert lines[1].split() == ["0", "0.5000", "0.2500", "0.9000", "0.1000", "0.01"]
+
+
+def test_other_metrics_get_a_heading_of_their_own() -> None:
+    lines = str(history({"accuracy": 0.9}, {"accuracy": 0.9}, {"f1": 0.8})).splitlines()
+    assert len(lines) == 5
+    assert "accuracy" in lines[0]
+    assert "f1" in lines[3]
+
+
+def test_the_outcome_is_told_where_it_is_not_the_usual_one() -> None:
+    assert "diverged" not in str(history({"accuracy": 0.9}))
+    diverged = str(history({"accuracy": math.nan}, outcome=Outcome.DIVERGED))
+    assert diverged.splitlines()[-1].startswith("diverged: ")
+    assert str(history()) == "no epochs (completed)"
+
+
+def test_rows_hold_every_metric_that_was_measured_at_all() -> None:
+    found = history({"accuracy": 0.9}, {"f1": 0.8})
+    assert found.metrics == ("accuracy", "f1")
+    first, second = found.rows()
+    assert list(first) == ["epoch", "train_loss", "valid_loss", "accuracy", "f1", "seconds"]
+    assert (first["accuracy"], second["f1"]) == (0.9, 0.8)
+    assert math.isnan(first["f1"])
+    assert math.isnan(second["accuracy"])
+
+
+def test_the_csv_file_holds_the_rows(tmp_path: Path) -> None:
+    found = history({"accuracy": 0.9}, {"f1": 0.8})
+    found.write_csv(tmp_path / "history.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), found.to_frame())
+
+
+def test_the_csv_file_of_no_epochs_has_a_heading(tmp_path: Path) -> None:
+    history().write_csv(tmp_path / "history.csv")
+    with open(tmp_path / "history.csv", newline="") as file:
+        assert list(csv.reader(file)) == [["epoch"]]
+
+
+def test_joined_histories_keep_the_later_outcome() -> None:
+    both = history({"a": 1.0}).joined(history({"a": 2.0}, outcome=Outcome.DIVERGED))
+    assert [epoch.metrics["a"] for epoch in both.epochs] == [1.0, 2.0]
+    assert both.outcome is Outcome.DIVERGED
+
+
+def test_curves_are_drawn_of_every_metric() -> None:
+    losses, metrics = history({"accuracy": 0.9}, {"accuracy": 1.0, "f1": 0.8}).plot().axes
+    assert [line.get_label() for line in losses.lines] == ["training loss", "validation loss"]
+    assert [line.get_label() for line in metrics.lines] == ["accuracy", "f1"]
+    assert metrics.lines[0].get_ydata().tolist() == [0.9, 1.0]

@@ -1,0 +1,171 @@
+"""Losses against their formulas, against torch, and against the numbers of the course."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch.nn import functional
+
+from secchi.data.task import Kind, Target, Task
+from secchi.training.losses import losses, task_losses, weighted_mean
+
+BINARY = Target.classify("tame", ["no", "yes"])
+THREE = Target.classify("pet", ["cat", "dog", "mouse"])
+LABELS = Target("seen", Kind.MULTILABEL, ("sky", "sea", "sand"))
+NUMBER = Target("price", Kind.REGRESSION)
+
+LOGITS = st.floats(-30, 30, width=32)
+
+
+def outputs_of(columns: int) -> st.SearchStrategy[np.ndarray]:
+    shape = st.tuples(st.integers(1, 6), st.just(columns))
+    return hnp.arrays(np.float32, shape, elements=LOGITS)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    logits = logits.astype(np.float64)
+    top = logits.max(axis=1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+
+
+def log_sigmoid(logits: np.ndarray) -> np.ndarray:
+    return -np.logaddexp(0, -logits.astype(np.float64))
+
+
+@pytest.mark.parametrize(("truth", "cost"), [(0, 3.34901), (1, 0.349012), (2, 1.34901)])
+def test_cross_entropy_gives_the_numbers_of_the_course(truth: int, cost: float) -> None:
+    found = losses(THREE, torch.tensor([[1.0, 4.0, 3.0]]), torch.tensor([truth]))
+    assert float(found) == pytest.approx(cost, rel=2e-6)
+
+
+def test_binary_loss_gives_the_number_of_the_course() -> None:
+    """Probabilities 0.9, 0.1, 0.2 and 0.8 for truths 1, 0, 0 and 1: 0.164252 on average."""
+    probabilities = torch.tensor([[0.9], [0.1], [0.2], [0.8]])
+    found = losses(BINARY, torch.logit(probabilities), torch.tensor([1, 0, 0, 1]))
+    assert float(found.mean()) == pytest.approx(0.164252, abs=5e-7)
+
+
+def test_a_head_that_knows_nothing_costs_the_logarithm_of_the_number_of_classes() -> None:
+    two = losses(BINARY, torch.zeros(2, 1), torch.tensor([0, 1]))
+    three = losses(THREE, torch.zeros(3, 3), torch.tensor([0, 1, 2]))
+    labels = losses(LABELS, torch.zeros(1, 3), torch.tensor([[0.0, 1.0, 1.0]]))
+    assert two.tolist() == pytest.approx([math.log(2)] * 2)
+    assert three.tolist() == pytest.approx([math.log(3)] * 3)
+    assert labels.tolist() == pytest.approx([math.log(2)])
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(1), st.data())
+def test_binary_loss_follows_its_formula(outputs: np.ndarray, data: st.DataObject) -> None:
+    truth = data.draw(hnp.arrays(np.int64, len(outputs), elements=st.integers(0, 1)))
+    logits = outputs[:, 0]
+    formula = -(truth * log_sigmoid(logits) + (1 - truth) * log_sigmoid(-logits))
+    found = losses(BINARY, torch.from_numpy(outputs), torch.from_numpy(truth))
+    assert found.shape == truth.shape
+    np.testing.assert_allclose(found, formula, rtol=1e-5, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(3), st.data())
+def test_cross_entropy_follows_its_formula_and_torch(
+    outputs: np.ndarray, data: st.DataObject
+) -> None:
+    truth = data.draw(hnp.arrays(np.int64, len(outputs), elements=st.integers(0, 2)))
+    formula = -log_softmax(outputs)[np.arange(len(truth)), truth]
+    found = losses(THREE, torch.from_numpy(outputs), torch.from_numpy(truth))
+    np.testing.assert_allclose(found, formula, rtol=1e-5, atol=1e-5)
+    plain = torch.nn.CrossEntropyLoss()(torch.from_numpy(outputs), torch.from_numpy(truth))
+    assert float(found.mean()) == pytest.approx(float(plain), rel=1e-5, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(1), st.data())
+def test_two_classes_from_one_logit_cost_what_they_cost_from_two(
+    outputs: np.ndarray, data: st.DataObject
+) -> None:
+    truth = data.draw(hnp.arrays(np.int64, len(outputs), elements=st.integers(0, 1)))
+    one, values = torch.from_numpy(outputs), torch.from_numpy(truth)
+    two = torch.cat([torch.zeros_like(one), one], dim=1)
+    expected = functional.cross_entropy(two, values, reduction="none")
+    torch.testing.assert_close(losses(BINARY, one, values), expected, rtol=1e-5, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(3), st.data())
+def test_labels_cost_the_mean_of_their_binary_losses(
+    outputs: np.ndarray, data: st.DataObject
+) -> None:
+    truth = data.draw(hnp.arrays(np.float32, outputs.shape, elements=st.sampled_from([0.0, 1.0])))
+    each = -(truth * log_sigmoid(outputs) + (1 - truth) * log_sigmoid(-outputs))
+    found = losses(LABELS, torch.from_numpy(outputs), torch.from_numpy(truth))
+    np.testing.assert_allclose(found, each.mean(axis=1), rtol=1e-5, atol=1e-6)
+    plain = torch.nn.BCEWithLogitsLoss()(torch.from_numpy(outputs), torch.from_numpy(truth))
+    assert float(found.mean()) == pytest.approx(float(plain), rel=1e-5, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(1), st.data())
+def test_a_number_costs_its_squared_error(outputs: np.ndarray, data: st.DataObject) -> None:
+    truth = data.draw(hnp.arrays(np.float32, len(outputs), elements=LOGITS))
+    found = losses(NUMBER, torch.from_numpy(outputs), torch.from_numpy(truth))
+    np.testing.assert_allclose(found, (outputs[:, 0] - truth) ** 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("logit", [-1e4, 1e4])
+def test_extreme_logits_cost_finite_amounts(logit: float) -> None:
+    for truth in (0, 1):
+        found = losses(BINARY, torch.tensor([[logit]]), torch.tensor([truth]))
+        assert torch.isfinite(found).all()
+
+
+def test_the_losses_of_several_targets_are_added_row_by_row() -> None:
+    task = Task((THREE, NUMBER, LABELS, BINARY))
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(5, task.outputs, generator=generator)
+    values = [
+        torch.tensor([0, 1, 2, 0, 1]),
+        torch.randn(5, generator=generator),
+        torch.tensor([[1.0, 0, 1]] * 5),
+        torch.tensor([0, 1, 1, 0, 1]),
+    ]
+    expected = (
+        losses(THREE, outputs[:, 0:3], values[0])
+        + losses(NUMBER, outputs[:, 3:4], values[1])
+        + losses(LABELS, outputs[:, 4:7], values[2])
+        + losses(BINARY, outputs[:, 7:8], values[3])
+    )
+    torch.testing.assert_close(task_losses(task, outputs, values), expected)
+
+
+def test_too_few_truths_for_the_targets_are_refused() -> None:
+    task = Task.regress("height", "weight")
+    with pytest.raises(ValueError, match="zip"):
+        task_losses(task, torch.zeros(2, 2), [torch.zeros(2)])
+
+
+def test_without_weights_the_mean_is_the_plain_one() -> None:
+    assert float(weighted_mean(torch.tensor([1.0, 2.0, 6.0]), None)) == 3.0
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1))
+def test_a_weight_counts_like_that_many_copies_of_the_row(pairs: list[tuple[int, int]]) -> None:
+    each = torch.tensor([float(cost) for cost, _ in pairs])
+    weights = torch.tensor([float(weight) for _, weight in pairs])
+    copies = [float(cost) for cost, weight in pairs for _ in range(weight)]
+    expected = sum(copies) / len(copies) if copies else 0.0
+    assert float(weighted_mean(each, weights)) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_the_scale_of_the_weights_changes_no_gradient() -> None:
+    gradients = []
+    for scale in (1.0, 1000.0):
+        each = torch.tensor([1.0, 5.0, 2.0], requires_grad=True)
+        (weighted_mean(each, scale * torch.tensor([1.0, 2.0, 0.0]))).backward()
+        gradients.append(each.grad)
+    torch.testing.assert_close(gradients[0], torch.tensor([1 / 3, 2 / 3, 0.0]))
+    torch.testing.assert_close(gradients[1], gradients[0])
