@@ -70,6 +70,8 @@ def main() -> None:
     if "fastai" in peers and (reason := why_not_fastai(args.fastai_python)):
         say(f"fastai is skipped: {reason}")
         peers.remove("fastai")
+        if not peers:
+            fail("no peer is left to run")
 
     results: dict[str, list[Measured]] = {}
     with pictures(args.path, args.pictures) as data:

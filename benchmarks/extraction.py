@@ -126,30 +126,29 @@ def held_batches(files: Sequence[str], transform: ImageTransform, size: int) -> 
 
 
 def report(rates: dict[str, list[float]], count: int, runtime: Runtime, opening: float) -> None:
-    middle = {name: statistics.median(each) for name, each in rates.items()}
-    limit = 1 / (1 / middle["decode"] + 1 / middle["compute"])
-    labels = {
-        "decode": f"decode alone, {cores()} threads",
-        "compute": f"compute alone, {runtime.name}, {runtime.parallel} threads",
-        "extraction": "extraction, both at once",
-    }
-    rows = [
-        [
-            labels[name],
-            f"{middle[name]:.0f}",
-            f"{min(each):.0f}",
-            f"{max(each):.0f}",
-            ratio(middle[name], limit),
-        ]
-        for name, each in rates.items()
-    ]
-    rows.insert(2, ["limit that the two allow", f"{limit:.0f}", "", "", "1.00x"])
-    rounds = len(rates["decode"])
+    # A processor's speed drifts: every round has its own limit, and its own share of it.
+    rounds = list(zip(rates["decode"], rates["compute"], rates["extraction"], strict=True))
+    limits = [1 / (1 / decoding + 1 / computing) for decoding, computing, _ in rounds]
+    shares = [each[2] / limit for each, limit in zip(rounds, limits, strict=True)]
+    limit = statistics.median(limits)
+
+    def row(label: str, several: list[float], share: float | None = None) -> list[str]:
+        middle = statistics.median(several)
+        figures = (f"{value:.0f}" for value in (middle, min(several), max(several)))
+        return [label, *figures, ratio(share or middle / limit, 1)]
+
+    computing = f"compute alone, {runtime.name}, {runtime.parallel} threads"
     print_table(
-        f"Extraction of {count:,} pictures; pictures a second; rounds: {rounds}\n"
-        f"(opening the body, {opening:.2f} s, is part of extraction)",
+        f"Extraction of {count:,} pictures; pictures a second; rounds: {len(rounds)}\n"
+        f"(opening the body, {opening:.2f} s, is part of extraction; its share of the limit is "
+        f"{min(shares):.2f} to {max(shares):.2f} in the rounds)",
         ["", "median", "lowest", "highest", "to limit"],
-        rows,
+        [
+            row(f"decode alone, {cores()} threads", rates["decode"]),
+            row(computing, rates["compute"]),
+            row("limit that the two allow", limits),
+            row("extraction, both at once", rates["extraction"], statistics.median(shares)),
+        ],
     )
 
 

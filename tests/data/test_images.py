@@ -539,15 +539,23 @@ def test_rows_and_pictures_without_each_other_are_reported(folder: Path) -> None
     assert len(data.train) + len(data.valid) == 4
     told = {os.path.basename(s.file): s.reason for s in data.skipped}
     assert told == {
-        "gone.png": "row 6 of labels.csv names it, and there is no such picture",
+        "gone.png": "a row of labels.csv names it, and there is no such picture",
         "row 7 of labels.csv": "it names no file",
-        "e.png": "row 8 of labels.csv has no label for it",
-        "f.png": "row 9 of labels.csv has no label for it",
+        "e.png": "its row in labels.csv has no label",
+        "f.png": "its row in labels.csv has no label",
         "g.png": "no row in labels.csv",
         "h.png": "no row in labels.csv",
     }
     for reason in told.values():
         assert reason in str(data.summary())
+
+
+def test_a_thousand_rows_without_a_picture_take_one_line(folder: Path) -> None:
+    rows = "".join(f"gone{i}.png,x\n" for i in range(1000))
+    table = labelled(folder, "file,label\na.png,x\nb.png,x\nc.png,y\nd.png,y\n" + rows)
+    data = ImageData.from_csv(table, folder / "photos")
+    assert len(data.skipped) == 1004
+    assert len(str(data.summary()).splitlines()) < 8
 
 
 def test_rows_that_contradict_each_other_are_reported_and_repeats_are_not(folder: Path) -> None:
@@ -558,7 +566,7 @@ def test_rows_that_contradict_each_other_are_reported_and_repeats_are_not(folder
     )
     data = ImageData.from_csv(table, folder / "photos")
     assert len(data.train) + len(data.valid) == 4
-    assert reasons(data) == {"a.png": "rows 2, 3 of labels.csv contradict each other"}
+    assert reasons(data) == {"a.png": "its rows in labels.csv contradict each other"}
 
 
 def test_a_column_names_the_splits(folder: Path) -> None:

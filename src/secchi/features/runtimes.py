@@ -88,6 +88,10 @@ class OpenVinoRuntime:
         )
         self.parallel = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._requests = threading.local()
+        # The first call alone: it sets up what OpenVINO's bindings keep behind C++ guards, while
+        # holding Python's lock on and off, and two first calls at once may wait for each other
+        # forever.
+        self.compute(np.zeros(tuple(self._compiled.input(0).shape), np.uint8))
 
     def compute(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :meth:`Runtime.compute`."""
