@@ -337,6 +337,13 @@ def test_a_picture_cut_short_is_unreadable_not_half_read(form: str, share: float
     assert "damaged" in told
 
 
+def test_pictures_cut_at_different_places_have_one_reason() -> None:
+    """Else a summary of a thousand of them has a thousand lines."""
+    blobs = [saved(scene(200, 150, seed), "JPEG") for seed in range(3)]
+    told = {reason(lambda: decode(blob[: len(blob) * 2 // 3])) for blob in blobs}  # noqa: B023
+    assert told == {"damaged: image file is truncated"}
+
+
 def test_a_damaged_checksum_in_a_png_is_told() -> None:
     blob = bytearray(saved(scene(200, 150), "PNG"))
     blob[len(blob) // 2] ^= 0xFF

@@ -255,6 +255,16 @@ def test_a_file_that_is_none_of_ours_is_passed_over(cache: FeatureCache, content
     assert found(cache, digests) == set(digests)
 
 
+@pytest.mark.parametrize("width", [1, 4, 1280])
+@pytest.mark.parametrize("length", [19, 22, 40, 63])
+def test_a_header_cut_short_is_passed_over(cache: FeatureCache, width: int, length: int) -> None:
+    space, digests = space_of(width), digests_of(3)
+    cut = fill(cache, digests, space)
+    cut.write_bytes(cut.read_bytes()[:length])
+    fill(cache, digests[:2], space)
+    assert found(cache, digests, space) == set(digests[:2])
+
+
 def test_a_newer_format_is_passed_over_and_left_alone(cache: FeatureCache) -> None:
     digests = digests_of(3)
     file = fill(cache, digests)

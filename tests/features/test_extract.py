@@ -349,7 +349,7 @@ from secchi.models.backbones import Backbone
 
 def progress(done, total):
     print(done, flush=True)
-    time.sleep(0.02)
+    time.sleep(0.1)
 
 if __name__ == "__main__":
     cache = FeatureCache(sys.argv[1])
@@ -382,13 +382,14 @@ def test_after_kill_9_only_what_was_lost_is_computed(
         with extracting(own_cache, tmp_path / "sixty") as process:
             assert process.stdout is not None
             done = int(process.stdout.readline())
-            time.sleep(chance.uniform(0, 0.03))
+            time.sleep(chance.uniform(0, 0.12))
             process.kill()
-            told = [done, *map(int, process.stdout.read().split()[:8])]
+            told = [done, *map(int, process.stdout.read().split())]
+        assert process.returncode == -signal.SIGKILL
         safe += told[-1]  # what it told of was written
     extraction = run(files, own_cache)
     assert extraction.computed + extraction.cached == 60
-    assert 60 > extraction.cached >= safe
+    assert extraction.cached >= safe
     assert np.array_equal(features_of(extraction, files), undisturbed)
     assert counts(run(files, own_cache)) == (0, 60)
 
@@ -502,7 +503,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     few, many = map(int, done.stdout.split())
     # The pixels of the pictures would take 81 MB more.
-    assert many - few < 25
+    assert many - few < 40
 
 
 def test_batches_are_consecutive_and_the_last_may_be_short() -> None:

@@ -16,6 +16,9 @@ from secchi.errors import SecchiError
 
 _INTERRUPTED = "interrupted; what was computed is kept, and the same command goes on from there"
 
+_CTRL_C = 130
+"""What typer makes of Ctrl-C."""
+
 app = typer.Typer(
     name="secchi",
     help="Train a classifier on your pictures in seconds, and see why it is right or wrong.",
@@ -51,7 +54,10 @@ def main() -> NoReturn:
 def _run() -> tuple[int, str]:
     """The exit code, and what went wrong."""
     try:
-        get_command(app).main(standalone_mode=False)
+        code = get_command(app).main(standalone_mode=False)
+        if code == _CTRL_C:
+            return 1, _INTERRUPTED
+        return (code, "") if isinstance(code, int) else (0, "")
     except SecchiError as error:
         return 1, str(error)
     except KeyboardInterrupt:
@@ -66,7 +72,6 @@ def _run() -> tuple[int, str]:
         return 1, "out of memory; a smaller --size or fewer other programs would help"
     except Exception as error:
         return _usage_or_bug(error)
-    return 0, ""
 
 
 def _usage_or_bug(error: Exception) -> tuple[int, str]:
