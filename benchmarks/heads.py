@@ -336,9 +336,7 @@ def draw_shape(
 # ---------------------------------------------------------------- table
 
 
-def report(
-    sets: Sequence[FeatureSet], scores: dict[Row, list[list[Score]]], seeds: int
-) -> None:
+def report(sets: Sequence[FeatureSet], scores: dict[Row, list[list[Score]]], seeds: int) -> None:
     means = {
         row: [Score(*map(statistics.mean, zip(*runs, strict=True))) for runs in several]
         for row, several in scores.items()

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secchi.console import Console
-from secchi.data.images import ImageData, PictureSplit
+from secchi.data.images import ImageData
+from secchi.data.picture_split import PictureSplit
 from secchi.errors import BundleError, DataError, SecchiError, did_you_mean
 from secchi.features.cache import FeatureCache, FeatureTable
 from secchi.features.extract import Extraction, extract

@@ -2,112 +2,35 @@
 
 import hashlib
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from secchi.data.folders import Progress, Search, Skipped, existing_folder, natural_order
 from secchi.data.labels_file import LabelsFile
-from secchi.data.pictures import Pixels, Survey, read_picture
+from secchi.data.picture_split import PictureSplit
+from secchi.data.pictures import Survey
 from secchi.data.splits import holdout
 from secchi.data.summary import Summary
 from secchi.data.task import Labels, Target, Task
-from secchi.errors import DataError, SealedError
+from secchi.data.usable import (
+    classes_of,
+    names_in,
+    refuse_one_class,
+    refuse_unusable,
+    strata,
+    why_strange,
+)
+from secchi.errors import DataError
 
 VALID_NAMES = ("valid", "val", "validation")
 """What a folder of validation pictures may be called."""
 
-MOST_UNREADABLE = 0.5
-"""When more than this share of the pictures cannot be read, that is an error."""
-
 
 def _one_class_each(classes: Sequence[str]) -> Target:
     return Target.classify("class", classes)
-
-
-class PictureSplit:
-    """The pictures of one split, in a fixed order.
-
-    Attributes:
-        name: ``"train"``, ``"valid"`` or ``"test"``.
-        files: Absolute paths.
-        digests: SHA-256 of each file's bytes.
-        sizes: Width and height of each picture as seen, int32 of shape (pictures, 2).
-    """
-
-    def __init__(
-        self,
-        name: str,
-        files: Sequence[str],
-        surveys: Sequence[Survey],
-        labels: Labels | None = None,
-        sealed: bool = False,
-    ) -> None:
-        self.name = name
-        self.files = list(files)
-        self.digests = [s.digest for s in surveys]
-        self.sizes = np.array([(s.width, s.height) for s in surveys], np.int32).reshape(-1, 2)
-        self._labels = labels
-        self._sealed = sealed
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __repr__(self) -> str:
-        return f"<{self.name}: {len(self):,} pictures>"
-
-    @property
-    def sealed(self) -> bool:
-        """Whether its labels may not be read yet."""
-        return self._sealed
-
-    @property
-    def labels(self) -> Labels | None:
-        """What is true of each picture; None where nothing is known.
-
-        Raises:
-            SealedError: The split is a test split that has not been opened.
-        """
-        if self._sealed:
-            raise SealedError(
-                f"the labels of {self.name!r} are sealed; data.open_test(reason=...) opens them, "
-                "once the choices are made that they are to judge"
-            )
-        return self._labels
-
-    @property
-    def targets(self) -> Any:
-        """The labels as an array: class numbers, or numbers; several targets by name.
-
-        Raises:
-            SealedError: The split is a test split that has not been opened.
-            DataError: The split has no labels.
-        """
-        labels = self.labels
-        if labels is None:
-            raise DataError(f"the pictures of {self.name!r} have no labels")
-        if len(labels.values) == 1:
-            return labels.values[0]
-        return dict(zip(labels.task.names, labels.values, strict=True))
-
-    def picture(self, index: int) -> Pixels:
-        """One picture as it is in its file: uint8 of shape (height, width, 3)."""
-        return read_picture(self.files[index])
-
-    def unseal(self, labels: Labels | None) -> None:
-        """Let the labels be read from now on."""
-        self._labels, self._sealed = labels, False
-
-    def keep(self, rows: NDArray[np.intp]) -> None:
-        """Drop every picture but these."""
-        self.files = [self.files[row] for row in rows]
-        self.digests = [self.digests[row] for row in rows]
-        self.sizes = self.sizes[rows]
-        if self._labels is not None:
-            self._labels = self._labels.take(rows)
 
 
 class ImageData:
@@ -374,21 +297,21 @@ class ImageData:
         """Look at every file once, hold out where needed, and put the splits together."""
         if not rows.get("train"):
             raise DataError(found.why_empty())
-        claimed = _classes_of(rows["train"])
-        _refuse_one_class(claimed, found.root)
+        claimed = classes_of(rows["train"])
+        refuse_one_class(claimed, found.root)
         files = {file: name for name, split in rows.items() for file, _ in split}
         surveys = found.survey(files | dict.fromkeys(test, "test"), progress)
         kept = {s: [(f, v) for f, v in split if f in surveys] for s, split in rows.items()}
         readable = [f for f in test if f in surveys]
         counts = {split: len(pictures) for split, pictures in kept.items()}
-        _refuse_unusable(found.root, found.skipped, counts | {"test": len(readable)})
+        refuse_unusable(found.root, found.skipped, counts | {"test": len(readable)})
 
         if "valid" not in kept:
             groups_of = [groups[f] for f, _ in kept["train"]] if groups else None
             _hold_out(found, kept, surveys, groups_of, valid_fraction, seed)
-        classes = _classes_of(kept["train"])
+        classes = classes_of(kept["train"])
         known = frozenset(classes)
-        _refuse_one_class(classes, found.root)
+        refuse_one_class(classes, found.root)
         found.notes += [
             f"no training picture of {name!r} can be used; the class is left out"
             for name in claimed
@@ -397,9 +320,9 @@ class ImageData:
         found.skipped += [
             Skipped(file, reason, "valid")
             for file, label in kept["valid"]
-            if (reason := _strange(label, known))
+            if (reason := why_strange(label, known))
         ]
-        kept["valid"] = [(f, v) for f, v in kept["valid"] if not _strange(v, known)]
+        kept["valid"] = [(f, v) for f, v in kept["valid"] if not why_strange(v, known)]
         predicted = target(classes)
 
         def labelled(split: Sequence[tuple[str, Any]]) -> Labels:
@@ -477,7 +400,7 @@ class ImageData:
             return
         known = frozenset(self.classes)
         faults = {
-            row: "it has no label" if label is None else _strange(label, known)
+            row: "it has no label" if label is None else why_strange(label, known)
             for row, label in enumerate(says)
         }
         sound = [row for row, fault in faults.items() if not fault]
@@ -522,7 +445,7 @@ class ImageData:
         self._refuse_unusable()
         if split == "train" and self.task.target.exclusive:
             left = [self.classes[number] for number in sorted(set(self.train.targets.tolist()))]
-            _refuse_one_class(left, self.root)
+            refuse_one_class(left, self.root)
             self.notes += [
                 f"no training picture of {name!r} can be read; the class is never predicted"
                 for name in self.classes
@@ -531,7 +454,7 @@ class ImageData:
 
     def _refuse_unusable(self) -> None:
         counts = {name: len(split) for name, split in self.splits.items()}
-        _refuse_unusable(self.root, self.skipped, counts)
+        refuse_unusable(self.root, self.skipped, counts)
 
     def _note_repeats(self) -> None:
         seen = set(self.train.digests)
@@ -576,7 +499,7 @@ def _hold_out(
     held = holdout(
         fraction,
         keys=[surveys[f].digest for f, _ in train],
-        labels=_strata([v for _, v in train]),
+        labels=strata([v for _, v in train]),
         groups=groups,
         seed=seed,
     )
@@ -587,59 +510,8 @@ def _hold_out(
         )
     kept["train"] = [row for row, out in zip(train, held, strict=True) if not out]
     kept["valid"] = [row for row, out in zip(train, held, strict=True) if out]
-    each = " of each class" if any(_names(label) for _, label in train) else ""
+    each = " of each class" if any(names_in(label) for _, label in train) else ""
     found.notes.append(
         f"no validation folder or column: {len(kept['valid']):,} of {len(train):,} "
         f"pictures ({fraction:.0%}{each}) are held out by seed {seed}"
     )
-
-
-def _names(label: Any) -> tuple[str, ...]:
-    """The classes in a label: one, several, or none in a number."""
-    if isinstance(label, tuple):
-        return label
-    return (label,) if isinstance(label, str) else ()
-
-
-def _classes_of(rows: Iterable[tuple[str, Any]]) -> list[str]:
-    """Every class that occurs, in natural order; none where the labels are numbers."""
-    return sorted({name for _, label in rows for name in _names(label)}, key=natural_order)
-
-
-def _strange(label: Any, known: Collection[str]) -> str:
-    """Why a picture that is not for training cannot be judged, or nothing."""
-    strange = [name for name in _names(label) if name not in known]
-    return f"its class {strange[0]!r} has no training picture" if strange else ""
-
-
-def _strata(labels: Sequence[Any]) -> list[str | None]:
-    """What to stratify by: a class, of several labels in a row the rarest, never a number."""
-    times = Counter(name for label in labels for name in _names(label))
-
-    def rarest(label: Any) -> str | None:
-        return min(_names(label), key=lambda name: (times[name], name), default=None)
-
-    return [rarest(label) for label in labels]
-
-
-def _refuse_one_class(classes: Sequence[str], root: str) -> None:
-    if len(classes) == 1:
-        raise DataError(
-            f"a classifier needs pictures of two classes or more, and {root} has only those of "
-            f"{classes[0]!r}; a class is a folder with pictures, or a label that a table names"
-        )
-
-
-def _refuse_unusable(root: str, skipped: Sequence[Skipped], counts: Mapping[str, int]) -> None:
-    """Raise where too little can be read, or nothing is left of a split."""
-    unreadable, readable = sum(s.unreadable for s in skipped), sum(counts.values())
-    most = Counter(s.reason for s in skipped).most_common(3)
-    reasons = ", ".join(f"{count:,} x {reason}" for reason, count in most) or "none"
-    if unreadable > MOST_UNREADABLE * (unreadable + readable):
-        raise DataError(
-            f"{unreadable:,} of {unreadable + readable:,} pictures in {root} cannot be read, more "
-            f"than {MOST_UNREADABLE:.0%}: {reasons}"
-        )
-    for name in ("train", "valid"):
-        if counts.get(name) == 0:
-            raise DataError(f"no picture for {name!r} in {root}; skipped were: {reasons}")

@@ -401,10 +401,9 @@ def _to_openvino(body: "nn.Module", batch: "torch.Tensor", transform: ImageTrans
 
     with torch.inference_mode(), warnings.catch_warnings():
         # Tracing is deprecated and still what OpenVINO converts best: three times as fast as an
-        # exported program, and with a fixed shape.
-        warnings.simplefilter("ignore", FutureWarning)
-        # It warns of branches that depend on the shape, which is fixed.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        # exported program, and with a fixed shape. It also warns of branches that depend on the
+        # shape.
+        warnings.simplefilter("ignore")
         traced = torch.jit.trace(body, batch, check_trace=False)  # type: ignore[no-untyped-call]
     model = openvino.convert_model(traced, example_input=batch, input=[tuple(batch.shape)])
     steps = PrePostProcessor(model)
