@@ -2,7 +2,8 @@
 
 Threads decode ahead into a bounded store of pixels while the body is made ready and while it
 computes; finished rows go to the disk at once. What is held in memory does not grow with the number
-of pictures: at most :data:`DECODED_AHEAD` bytes of pixels, and a few batches.
+of pictures: pixels up to :data:`DECODED_AHEAD` (:data:`DECODED_WHILE_PREPARING` while the body is
+being made ready), and a few batches.
 """
 
 import contextlib
@@ -26,8 +27,11 @@ from secchi.features.prepare import Preparation, Prepared
 from secchi.features.runtimes import Runtime, cores
 from secchi.transforms.images import ImageTransform, Pixels
 
-DECODED_AHEAD = 2**28
-"""Bytes of decoded pixels that may wait for the body."""
+DECODED_AHEAD = 2**26
+"""Bytes of decoded pixels that may wait for a body that computes."""
+
+DECODED_WHILE_PREPARING = 2**28
+"""Bytes of decoded pixels that may wait for a body that is still being made ready."""
 
 _CHUNK = 8
 
@@ -100,7 +104,11 @@ def extract(
     faults: dict[bytes, str] = {}
     trouble = None
     if missing or not preparation.ready:
-        with _cancelled_on_error(preparation), _decoding(missing, preparation.transform) as decoded:
+        ahead = DECODED_AHEAD if preparation.ready else DECODED_WHILE_PREPARING
+        with (
+            _cancelled_on_error(preparation),
+            _decoding(missing, preparation.transform, ahead) as decoded,
+        ):
             prepared = preparation.wait()
             runtime = prepared.runtime(device, precision)
             space = _space(prepared, device, precision)
@@ -158,11 +166,13 @@ Decoded = tuple[bytes, Pixels | str]
 
 
 @contextlib.contextmanager
-def _decoding(files: Mapping[bytes, str], transform: ImageTransform) -> Iterator[Iterator[Decoded]]:
-    """Decode on all cores but one, as far ahead as :data:`DECODED_AHEAD` allows."""
+def _decoding(
+    files: Mapping[bytes, str], transform: ImageTransform, most_bytes: int
+) -> Iterator[Iterator[Decoded]]:
+    """Decode on all cores but one, with at most so many bytes of pixels waiting to be used."""
     scratch = Scratch()
     chunks = batched(files.items(), _CHUNK)
-    ahead = max(2 * cores(), DECODED_AHEAD // (_CHUNK * 3 * transform.size**2))
+    ahead = max(2 * cores(), most_bytes // (_CHUNK * 3 * transform.size**2))
 
     def decode_chunk(chunk: Sequence[tuple[bytes, str]]) -> list[Decoded]:
         pixels = np.empty((len(chunk), transform.size, transform.size, 3), np.uint8)
