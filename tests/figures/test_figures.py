@@ -97,6 +97,15 @@ def test_names_are_shown_as_they_are(title: str) -> None:
     assert_not_blank(figure)
 
 
+def test_long_titles_are_broken_and_reach_into_no_other() -> None:
+    name = "cavalier_king_charles  98%, is soft_coated_wheaten_terrier"
+    figure = picture_grid([tile(name, marked=number == 1) for number in range(3)], columns=3)
+    drawn(figure)
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert "".join(figure.axes[0].get_title().split()) == "".join(name.split())
+
+
 def test_no_pictures_are_an_empty_figure() -> None:
     figure = picture_grid([], title="nothing")
     assert figure.axes == []

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from secchi.cli.options import Device, Json, Precision, console, print_json
+from secchi.files import check_writable
 
 
 def predict(
@@ -21,6 +22,8 @@ def predict(
     from secchi.data.summary import printable
 
     screen = console(as_json)
+    if out is not None:
+        check_writable(out.absolute().parent)
     bundle = Bundle.load(run, device=device, precision=precision)
     with screen.progress("features") as progress:
         predictions = bundle.predict(pictures, progress)

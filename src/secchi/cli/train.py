@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from secchi.cli.options import Device, Json, Precision, console, print_json
+from secchi.errors import SecchiError
 from secchi.files import check_writable
 
 
@@ -51,6 +52,7 @@ def train(
     """Train a classifier on a folder of pictures."""
     from secchi.data.images import ImageData
     from secchi.learner import Learner
+    from secchi.training.history import Outcome
 
     started = time.perf_counter()
     screen = console(as_json)
@@ -84,8 +86,10 @@ def train(
     learn.training.but(lr=lr, epochs=epochs, batch_size=batch_size)  # faults before the work
     learn.extract()
     screen.line(str(data.summary()))
-    learn.fit(lr, epochs, batch_size=batch_size)
+    history = learn.fit(lr, epochs, batch_size=batch_size)
     run = learn.save_run()
+    if history.outcome is not Outcome.COMPLETED:
+        raise SecchiError(f"{history.outcome.value}; what there is of it is in {run}")
     report = outline(run)
     report["seconds"]["total"] = time.perf_counter() - started
     if as_json:

@@ -1,6 +1,7 @@
 """Pictures side by side."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from secchi.figures.style import FONT, FRAME, MISS
+
+_CHARACTERS = 24
+"""What fits above a picture in one line."""
 
 
 class Tile(NamedTuple):
@@ -36,7 +40,8 @@ def picture_grid(tiles: Sequence[Tile], columns: int = 4, title: str = "") -> Fi
         axes.set_xticks([])
         axes.set_yticks([])
         color = MISS if tile.marked else "black"
-        above = ("✗ " if tile.marked else "") + tile.title
+        title_lines = (("✗ " if tile.marked else "") + tile.title).splitlines()
+        above = "\n".join(textwrap.fill(line, _CHARACTERS) for line in title_lines)
         # Names of classes are no mathematics, whatever dollar signs they have.
         axes.set_title(above, fontsize=FONT, color=color, parse_math=False)
         for spine in axes.spines.values():
