@@ -49,13 +49,14 @@ def demo(
         print_json(report)
         return
     screen.line("")
+    screen.line("on pictures that it was not trained on:")
     screen.line(f"{'digit':>7}{'pictures':>10}{'right':>8}")
     for number, name in enumerate(data.classes):
         rows = predictions.targets == number
         screen.line(f"{name:>7}{rows.sum():>10}{predictions.correct[rows].mean():>8.1%}")
     screen.line(f"{'all':>7}{len(predictions):>10}{predictions.correct.mean():>8.1%}")
     screen.line("")
-    screen.line(f"{report['seconds']['total']:.1f} s in all, on pictures it was not trained on")
+    screen.line(f"{report['seconds']['total']:.1f} s in all")
     screen.line(f"pictures  {digits}")
     screen.line(f"run       {run}")
     screen.line(f"figure    {figure}")
