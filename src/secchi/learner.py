@@ -249,20 +249,13 @@ class Learner:
 
         The labels of a test split are left out until ``data.open_test`` has opened it.
         """
-        import torch
-
         from secchi.inspection.predictions import Predictions
+        from secchi.models.heads import outputs_of
 
         pictures = self._split(split)
         table = self.features(split)
         head = self.head.to("cpu").eval()
-        with torch.inference_mode():
-            outputs = torch.cat(
-                [
-                    torch.empty(0, head.outputs),
-                    *(head(torch.from_numpy(chunk)) for chunk in table.chunks()),
-                ]
-            )
+        outputs = outputs_of(head, table.chunks())
         labels = None if pictures.sealed else pictures.labels
         return Predictions.of(self.data.task, tuple(pictures.files), outputs, labels)
 
