@@ -1,59 +1,79 @@
 """The façade: what a person types."""
 
-import contextlib
 import copy
 import dataclasses
 import datetime
+import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secchi.console import Console
 from secchi.data.images import ImageData
 from secchi.data.picture_split import PictureSplit
-from secchi.errors import BundleError, DataError, SecchiError, did_you_mean
-from secchi.features.cache import FeatureCache, FeatureTable
+from secchi.data.pictures import Scratch
+from secchi.data.task import Labels
+from secchi.errors import BundleError, DataError, PictureError, SpecError, did_you_mean
+from secchi.features.cache import FeatureCache, FeatureTable, temporary_bodies
 from secchi.features.extract import Extraction, extract
-from secchi.features.prepare import Preparation
-from secchi.features.runtimes import check_setting, resolve_device
+from secchi.features.inputs import NetworkInputs
+from secchi.features.prepare import Preparation, Prepared, prepare_part
+from secchi.features.runtimes import check_setting, resolve_device, resolve_precision
+from secchi.features.views import View
 from secchi.files import folder_written_aside, write_json
-from secchi.models.backbones import PRETRAINED, Backbone
+from secchi.models.backbones import PRETRAINED, RANDOM, Backbone
+from secchi.runs import Journal, RunFolder
 from secchi.training.history import Epoch, History
 from secchi.training.metrics import check_metrics, default_metric
-from secchi.training.spec import Training
+from secchi.training.spec import Training, spread
+from secchi.transforms.augment import Augmentation
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
     from secchi.bundle.bundle import Bundle
     from secchi.inspection.predictions import Predictions
     from secchi.models.heads import Head
-    from secchi.training.loop import Rows
+    from secchi.models.network import LayerGroups, Network
+    from secchi.training.loop import Execution, Rows
+    from secchi.training.memory import StepMemory
+    from secchi.training.optimizers import ParameterGroup
+    from secchi.training.plan import SchedulePlan
 
 # Modules that import torch are imported where they are used: making a learner starts the process
 # that makes the body ready, and torch is imported while that works.
 
 
 class Learner:
-    """A frozen body, a head that learns, and the pictures it learns from.
+    """A body, a head on it, and the pictures they learn from.
 
-    Making one starts to make the body ready; the pictures' features are computed once, when they
-    are first needed, and kept in the cache.
+    The body is frozen until :meth:`unfreeze` or :meth:`freeze_to`: its output is computed once,
+    when it is first needed, and kept in the cache, and so is that of whatever part of it is frozen
+    later. Making a learner starts to make the body ready.
 
     Args:
         data: The pictures. Those that turn out to be unreadable are set aside in it, with their
             reasons, before training.
         backbone: The body; None takes ``lite0``.
-        training: How the head is trained where :meth:`fit` is not told otherwise.
+        training: How it is trained where :meth:`fit` is not told otherwise.
         metrics: What is measured on the validation pictures after each epoch: accuracy,
             error_rate, top_3, f1, auc; r2 and mae for numbers. None takes accuracy, or mae.
         seed: Names every random choice; the same seed gives the same numbers. None takes the
             training's.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: Of the body: ``"auto"``, ``"fp32"`` or ``"bf16"``.
+        compile: Let torch compile what trains of the body, which takes a minute first.
         cache: Where features are kept; None takes the user's cache folder.
         out: The folder that runs go into.
+        resume: ``"auto"`` goes on with the newest unfinished run in ``out`` that does the same, or
+            starts one that can be gone on with; ``"fresh"`` starts one in any case; the name of a
+            run goes on with that one. None keeps nothing on the way.
+        checkpoint_seconds: Between two checkpoints of a run that can be gone on with.
+        purpose: What else tells two runs apart, as plain values.
         console: Where lines and progress go; None takes standard output.
 
     Raises:
@@ -70,8 +90,12 @@ class Learner:
         seed: int | None = None,
         device: str = "auto",
         precision: str = "auto",
+        compile: bool = False,
         cache: FeatureCache | None = None,
         out: str | os.PathLike[str] = "runs",
+        resume: str | None = None,
+        checkpoint_seconds: float = 30.0,
+        purpose: Mapping[str, Any] | None = None,
         console: Console | None = None,
     ) -> None:
         check_setting(device, precision)
@@ -85,11 +109,20 @@ class Learner:
         self.precision = precision
         self.console = console or Console()
         self.history: History | None = None
-        self._out = Path(os.path.abspath(os.fspath(out)))
-        self._run: Path | None = None
+        self.augmentation = Augmentation()
+        self.views = 4
+        self._compile = compile
+        self._run = RunFolder(Path(os.path.abspath(os.fspath(out))), os.path.basename(data.root))
+        self._resume = resume
+        self._purpose = dict(purpose or {})
+        self._checkpoint_seconds = checkpoint_seconds
+        self._journal: Journal | None = None
         self._preparation = Preparation(self.backbone, self.cache, device)
         self._extraction: Extraction | None = None
         self._head: Head | None = None
+        self._network: Network | None = None
+        self._body_trained = False
+        self._inputs: NetworkInputs | None = None
         self._epochs = 0
         self._training_seconds = 0.0
 
@@ -119,26 +152,129 @@ class Learner:
         body = Backbone(backbone, os.fspath(weights), data.size, seed or 0)
         return cls(data, body, seed=seed, **options)
 
+    # ---------------------------------------------------------------- what trains
+
+    @property
+    def head(self) -> "Head":
+        """The layers on top of the body."""
+        from secchi.models.heads import head_for
+
+        if self._head is None:
+            table = self.features("train")
+            self._head = head_for(self.data.task, table.width)
+            self._head.fit_center(table.chunks())
+        return self._head
+
+    @property
+    def network(self) -> "Network":
+        """The body and the head together, frozen up to some point."""
+        from secchi.models.network import Network
+
+        if self._network is None:
+            head = self.head
+            prepared = self._preparation.wait()
+            self._network = Network(prepared.build(), head, prepared.transform)
+        return self._network
+
+    def groups(self) -> "LayerGroups":
+        """The layer groups by name, with their parameters, and which of them train."""
+        from secchi.models.network import LayerGroups
+
+        return LayerGroups(self.network.groups, self.network.frozen)
+
+    def freeze(self) -> "Learner":
+        """Let the head alone train, which it does from the start."""
+        return self.freeze_to(-1) if self._network else self
+
+    def unfreeze(self) -> "Learner":
+        """Let everything train."""
+        return self.freeze_to(0)
+
+    def freeze_to(self, group: int | str) -> "Learner":
+        """Freeze every layer group before one; that one and those behind it train.
+
+        The activations of the last frozen layer are computed once and kept, so the later the group,
+        the shorter an epoch.
+
+        Args:
+            group: Its name or place, as :meth:`groups` shows them; negative places count from the
+                head, which is -1.
+
+        Raises:
+            SpecError: There is no such group.
+        """
+        self.network.freeze_to(group)
+        self._inputs = None
+        return self
+
+    def augment(self, name: str = "side_on", *, views: int = 4, **changes: Any) -> "Learner":
+        """Change training pictures at random from now on; ``"none"`` leaves them as they are.
+
+        Where the body, or its first part, is frozen, so many versions of each picture are computed
+        and kept, and every epoch draws one of them; where all trains, every epoch has its own.
+
+        Args:
+            name: none, basic, side_on, top_down, random_resized_crop or trivial_augment.
+            views: How many versions of a picture are kept.
+            **changes: Fields of :class:`secchi.Augmentation`, such as ``max_zoom=1.1``.
+
+        Raises:
+            SpecError: There is no such augmentation, or a value that cannot be.
+        """
+        if not isinstance(views, int) or views < 1:
+            raise SpecError("this augmentation cannot be", [f"views is {views!r}, not 1 or more"])
+        self.augmentation = Augmentation.named(name, **changes)
+        self.views = views
+        return self
+
+    def show_augmented(self, index: int = 0, *, split: str = "train", count: int = 8) -> "Figure":
+        """Draw one picture as it is, and several times as training sees it.
+
+        Args:
+            index: Which picture of the split.
+            split: Of which split.
+            count: How many times.
+        """
+        from secchi.figures.pictures import Tile, picture_grid
+
+        pictures = self._split(split)
+        if not -len(pictures) <= index < len(pictures):
+            raise DataError(f"{split!r} has the pictures 0 to {len(pictures) - 1}, no {index}")
+        file = [(pictures.digests[index], pictures.files[index])]
+        transform = self._preparation.transform
+        versions = [View()]
+        versions += [View(self.augmentation, self.training.seed, k) for k in range(count)]
+        tiles = []
+        for number, view in enumerate(versions):
+            pixels, faults = view.pixels(file, transform, Scratch())
+            if faults:
+                raise PictureError(f"{pictures.files[index]}: {next(iter(faults.values()))}")
+            tiles.append(Tile(pixels[0], "as it is" if number == 0 else f"version {number}"))
+        name = os.path.basename(pictures.files[index])
+        return picture_grid(tiles, 3, f"{name}, augmented by {self.augmentation.name!r}")
+
     # ---------------------------------------------------------------- training
 
     def fit(
         self,
-        lr: float | None = None,
+        lr: float | Sequence[float] | None = None,
         epochs: int | None = None,
         *,
         metrics: Sequence[str] | None = None,
         **changes: Any,
     ) -> History:
-        """Train the head, and show a line an epoch.
+        """Train what is not frozen, and show a line an epoch.
 
         A second call goes on from where the first one ended.
 
         Args:
-            lr: The learning rate; None takes the one of :attr:`training` (0.01).
+            lr: The learning rate; None takes the one of :attr:`training` (0.01). Two are those of
+                the first and the last trained layer group, with the ones between in even ratios;
+                more are shared out over the groups in their order, the last one for the head.
             epochs: Passes over the training pictures; None likewise (10).
             metrics: What is measured after each epoch; None takes :attr:`metrics`.
-            **changes: Other fields of :class:`secchi.Training` for this call: batch_size,
-                optimizer, weight_decay, seed.
+            **changes: Other fields of :class:`secchi.Training` for this call, such as batch_size,
+                optimizer, schedule, ema; or cycles, cycle_len and cycle_mult for restarts.
 
         Returns:
             This call's epochs; :attr:`history` has those of every call.
@@ -151,44 +287,62 @@ class Learner:
         training = self.training.but(lr=lr, epochs=epochs, **changes)
         names = list(metrics or self.metrics)
         check_metrics(names, self.data.task)
-        rows = {split: self._rows(split) for split in ("train", "valid")}
+        if self._network:
+            spread(training.rates, len(self._network.trained_groups()))  # faults before the work
+        rows = {"train": self._training_rows(training.seed), "valid": self._rows("valid")}
         started = time.perf_counter()
-        heading_is_due = True
-
-        def show(epoch: Epoch) -> None:
-            nonlocal heading_is_due
-            if heading_is_due:
-                self.console.line(Epoch.heading(list(epoch.metrics)))
-                heading_is_due = False
-            self.console.line(str(epoch))
-
-        history = train(
-            self.head,
-            rows["train"],
-            rows["valid"],
-            training,
-            metrics=names,
-            first_epoch=self._epochs,
-            device=resolve_device(self.device),
-            observe=show,
-        )
+        show = _EpochLines(self.console)
+        journal, key = self._going_on(), self._call(training, names)
+        history = journal.finished(key, self._trained) if journal else None
+        if history is not None:
+            for epoch in history.epochs:
+                show(epoch)
+        else:
+            self._prepare_to_train(training)
+            with self.console.progress("training") as progress:
+                history = train(
+                    self._trained,
+                    rows["train"],
+                    rows["valid"],
+                    training,
+                    metrics=names,
+                    groups=self._parameter_groups(),
+                    first_epoch=self._epochs,
+                    execution=self._execution(rows["train"], training),
+                    mixing=self.augmentation.mix if self.augmentation.mixes else None,
+                    observe=show,
+                    progress=progress,
+                    tell=self.console.line,
+                    keeper=journal.keeper(key) if journal else None,
+                )
+            if journal:
+                journal.note(key, history, self._trained)
         self._epochs += len(history.epochs)
+        self._body_trained |= self._trains_body
         self._training_seconds += time.perf_counter() - started
         self.history = self.history.joined(history) if self.history else history
-        if history.outcome != history.outcome.COMPLETED:
-            self.console.line(str(history.outcome.value))
+        if history.remark:
+            self.console.line(history.remark)
         return history
 
-    @property
-    def head(self) -> "Head":
-        """What is trained."""
-        from secchi.models.heads import head_for
+    def plan(
+        self,
+        lr: float | Sequence[float] | None = None,
+        epochs: int | None = None,
+        **changes: Any,
+    ) -> "SchedulePlan":
+        """The rates and momenta that :meth:`fit` would use, step by step; ``.plot()`` draws them.
 
-        if self._head is None:
-            table = self.features("train")
-            self._head = head_for(self.data.task, table.width)
-            self._head.fit_center(table.chunks())
-        return self._head
+        Args:
+            lr: As for :meth:`fit`.
+            epochs: Likewise.
+            **changes: Likewise.
+        """
+        from secchi.training.plan import SchedulePlan
+
+        training = self.training.but(lr=lr, epochs=epochs, **changes)
+        names = [name for name, _ in self._network.trained_groups()] if self._network else ["head"]
+        return SchedulePlan.of(training, names, len(self.data.train))
 
     def evaluate(self, split: str = "valid") -> dict[str, float]:
         """Loss and metrics on a split, as it stands now.
@@ -199,9 +353,20 @@ class Learner:
         from secchi.training.loop import evaluate
 
         result = evaluate(
-            self.head, self._rows(split), metrics=self.metrics, device=resolve_device(self.device)
+            self._trained, self._rows(split), metrics=self.metrics, execution=self._execution()
         )
         return {"loss": result.loss, **result.metrics}
+
+    def memory_estimate(self, batch_size: int | None = None) -> int:
+        """The bytes that a training step would take at most, measured on a few pictures.
+
+        They are within 25 % of what a step really takes, where that is more than 100 MB; what
+        Python, torch and the operating system take beside it is not counted.
+
+        Args:
+            batch_size: Rows computed at once; None takes the training's.
+        """
+        return self._step_memory(self.training).of(batch_size or self.training.batch_size)
 
     # ---------------------------------------------------------------- features and predictions
 
@@ -245,19 +410,47 @@ class Learner:
         return extraction
 
     def predictions(self, split: str = "valid") -> "Predictions":
-        """What the head says of a split's pictures, beside what is true of them.
+        """What the network says of a split's pictures, beside what is true of them.
 
         The labels of a test split are left out until ``data.open_test`` has opened it.
         """
-        from secchi.inspection.predictions import Predictions
-        from secchi.models.heads import outputs_of
+        self.extract()
+        return self._said(split, self._network_inputs().plain(self._split(split)))
 
-        pictures = self._split(split)
-        table = self.features(split)
-        head = self.head.to("cpu").eval()
-        outputs = outputs_of(head, table.chunks())
-        labels = None if pictures.sealed else pictures.labels
-        return Predictions.of(self.data.task, tuple(pictures.files), outputs, labels)
+    def tta(self, split: str = "valid", *, views: int = 4) -> "Predictions":
+        """Predictions of a split averaged over each picture and augmented versions of it.
+
+        Test-time augmentation: the probabilities of the picture itself and of so many versions
+        are averaged. What that gained is told in a line, with whether it is more than noise.
+
+        Args:
+            split: Which pictures.
+            views: How many versions; they are changed as in training, or as by ``"side_on"``
+                where training changes nothing.
+        """
+        from secchi.inspection.comparison import compare
+        from secchi.inspection.predictions import Predictions
+
+        plain = self.predictions(split)
+        augmentation = self.augmentation
+        if not augmentation.alters:
+            augmentation = Augmentation.named("side_on", max_zoom=1.1)
+        inputs, pictures = self._network_inputs(), self._split(split)
+        # Versions of their own: those of training may be among the pictures of another split.
+        seed = self.training.seed
+        others = [
+            self._said(split, inputs.view(pictures, View(augmentation, seed, number)))
+            for number in range(views)
+        ]
+        averaged = Predictions.averaged([plain, *others])
+        if averaged.labels is not None:
+            measures = ["loss"]
+            if len(self.data.task.targets) == 1 and self.data.classes:
+                measures.insert(0, "accuracy")
+            for measure in measures:
+                gain = compare(plain, averaged, measure)
+                self.console.line(f"{views} views beside each picture: {gain}")
+        return averaged
 
     def predict(self, *paths: str | os.PathLike[str]) -> "Predictions":
         """Predict pictures from anywhere.
@@ -276,12 +469,15 @@ class Learner:
         from secchi.bundle.bundle import Bundle
 
         self.extract()
+        preparation = self._preparation
+        if self._network is not None and self._body_trained:
+            preparation = self._preparation_of(self._network)
         return Bundle(
             self.data.task,
             self.backbone,
-            self._preparation.transform,
+            preparation.transform,
             copy.deepcopy(self.head).to("cpu").eval(),
-            self._preparation,
+            preparation,
             self.cache,
             self.device,
             self.precision,
@@ -296,48 +492,44 @@ class Learner:
         Raises:
             SecchiError: It cannot be made.
         """
-        if self._run is None:
-            when = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-            name = re.sub(r"[^\w.-]+", "-", os.path.basename(self.data.root))[:40].strip("-.")
-            with _writing_to(self._out):
-                self._run = _new_folder(self._out, f"{when}-{name or 'run'}")
-        return self._run
+        return self._run.path
 
     def save(self, name: str) -> Path:
-        """Keep the head as it is now, under a name, in this run's folder."""
+        """Keep what was trained as it is now, under a name, in this run's folder."""
         _checked_name(name)
         self.extract()
-        folder = self.run / "checkpoints" / name
-        with _writing_to(self._out):
+        with self._run.writing():
+            folder = self.run / "checkpoints" / name
             self._write_checkpoint(folder)
         return folder
 
     def load(self, name: str) -> "Learner":
-        """Bring the head back to what was saved under a name.
+        """Bring what was trained back to what was saved under a name.
 
         It is looked for in this run's folder, and then in the others beside it, newest first;
-        what was saved for other classes or on another backbone is passed over.
+        what was saved for other classes or on another backbone is passed over. Layers that were
+        frozen then are frozen now.
 
         Raises:
             BundleError: Nothing of that name was saved for these classes and this backbone.
         """
-        from secchi.training.checkpoint import load_checkpoint, read_record
+        from secchi.training.checkpoint import read_record
 
         _checked_name(name)
-        folders = sorted(self._out.glob(f"*/checkpoints/{name}"), reverse=True)
-        folders.sort(key=lambda folder: folder.parent.parent != self._run)
+        out = self._run.out
+        folders = sorted(out.glob(f"*/checkpoints/{name}"), reverse=True)
+        folders.sort(key=lambda folder: folder.parent.parent != self._run.made)
         for folder in folders:
-            if read_record(folder).get("of") == self._network():
-                self._epochs = int(load_checkpoint(folder, self.head)["epochs"])
+            record = read_record(folder)
+            if record.get("of") == self._identity():
+                self._read_checkpoint(folder, record)
                 return self
         if folders:
             raise BundleError(
-                f"{name!r} was saved in {self._out} only for other classes or another backbone"
+                f"{name!r} was saved in {out} only for other classes or another backbone"
             )
-        known = sorted({p.name for p in self._out.glob("*/checkpoints/[!.]*")})
-        raise BundleError(
-            f"nothing called {name!r} was saved in {self._out}{did_you_mean(name, known)}"
-        )
+        known = sorted({p.name for p in out.glob("*/checkpoints/[!.]*")})
+        raise BundleError(f"nothing called {name!r} was saved in {out}{did_you_mean(name, known)}")
 
     def save_run(self) -> Path:
         """Write everything about this run into its folder: the record, history and model.
@@ -350,12 +542,13 @@ class Learner:
         """
         record = self.record()
         run = self.run
-        with _writing_to(self._out):
+        with self._run.writing():
             if any(run.iterdir()):
                 self._write_run(run, record)
             else:
                 with folder_written_aside(run) as aside:
                     self._write_run(aside, record)
+        self._run.finish()
         return run
 
     def record(self) -> dict[str, Any]:
@@ -402,11 +595,220 @@ class Learner:
     def _write_checkpoint(self, folder: Path) -> None:
         from secchi.training.checkpoint import save_checkpoint
 
-        save_checkpoint(folder, self.head, {"epochs": self._epochs, "of": self._network()})
+        frozen = self._network.frozen if self._network and self._body_trained else None
+        record = {"epochs": self._epochs, "of": self._identity(), "frozen": frozen}
+        save_checkpoint(folder, self._trained if frozen is not None else self.head, record)
 
-    def _network(self) -> dict[str, Any]:
+    def _read_checkpoint(self, folder: Path, record: dict[str, Any]) -> None:
+        from secchi.training.checkpoint import load_checkpoint
+
+        frozen = record.get("frozen")
+        if frozen is None:
+            if self._body_trained:  # back to the body as it came
+                self._network, self._inputs, self._body_trained = None, None, False
+            load_checkpoint(folder, self.head)
+        else:
+            load_checkpoint(folder, self.network)
+            self._body_trained = True
+            self.freeze_to(frozen)
+        self._epochs = int(record["epochs"])
+
+    def _identity(self) -> dict[str, Any]:
         """What a checkpoint of this learner is of: heads of other classes may have its shape."""
         return {"task": self.data.task.to_dict(), "body": self._preparation.wait().digest}
+
+    # ---------------------------------------------------------------- what trains, within
+
+    @property
+    def _trained(self) -> "Network | Head":
+        """What :meth:`fit` trains, and what is judged: the head on its own as long as it can."""
+        return self._network or self.head
+
+    @property
+    def _trains_body(self) -> bool:
+        return self._network is not None and self._network.frozen < len(self._network.groups) - 1
+
+    def _network_inputs(self) -> NetworkInputs:
+        """What gives the network its inputs, as it is frozen now."""
+        if self._inputs is None:
+            self._inputs = self._inputs_of(self._frozen_part())
+            self._check_room(self._inputs)
+        return self._inputs
+
+    def _inputs_of(self, frozen: Prepared | None) -> NetworkInputs:
+        return NetworkInputs(
+            frozen,
+            self._preparation.transform,
+            self.cache,
+            device=self.device,
+            precision=self.precision,
+            progress=self.console.progress,
+        )
+
+    def _frozen_part(self) -> Prepared | None:
+        """The frozen layers, ready to compute; None where there are none, or no cut behind them."""
+        whole, network = self._preparation.wait(), self._network
+        if network is None or not (self._trains_body or self._body_trained):
+            return whole
+        part = network.frozen_part
+        if part is None:
+            return None
+        return prepare_part(part, network.point, whole, self.cache, self.device)
+
+    def _check_room(self, inputs: NetworkInputs) -> None:
+        """Say what the inputs will take; where there is no room, compute them every time."""
+        if self._network is None or not self._trains_body:
+            return
+        pictures = sum(len(self._split(name)) for name in ("train", "valid"))
+        if self._network.frozen_part is None:
+            if self._network.frozen:
+                self.console.line("this network cannot be cut there: nothing is computed ahead")
+            return
+        versions = self.views if self.augmentation.alters else 1
+        rows = pictures + (versions - 1) * len(self._split("train"))
+        cost = inputs.cost(rows)
+        self.console.line(str(cost))
+        if not cost.fits:
+            self.console.line("so the frozen layers are computed in every epoch")
+            self._network.uncut()
+            self._inputs = self._inputs_of(None)
+
+    def _training_rows(self, seed: int) -> "Rows":
+        from secchi.training.loop import Rows
+
+        self.extract()
+        split = self._split("train")
+        inputs = self._network_inputs().augmented(split, self.augmentation, self.views, seed)
+        return Rows(inputs, self._labels("train"))
+
+    def _rows(self, split: str) -> "Rows":
+        from secchi.training.loop import Rows
+
+        labels = self._labels(split)
+        self.extract()
+        return Rows(self._network_inputs().plain(self._split(split)), labels)
+
+    def _parameter_groups(self) -> "list[ParameterGroup]":
+        from secchi.training.optimizers import ParameterGroup, one_group
+
+        if self._network is None:
+            return one_group(self.head)
+        return [ParameterGroup(name, ps) for name, ps in self._network.trained_groups()]
+
+    def _prepare_to_train(self, training: Training) -> None:
+        """Settle how batch normalisation behaves, and say what a person should know."""
+        if self._network is None or not self._trains_body:
+            return
+        wanted = training.batch_statistics
+        self._network.batch_statistics = (
+            self.backbone.weights == RANDOM if wanted is None else wanted
+        )
+        trained = [name for name, _ in self._network.trained_groups()]
+        execution = self._execution()
+        self.console.line(
+            f"training {trained[0]} to {trained[-1]} in {execution.precision} on "
+            f"{execution.device}{', compiled' if execution.compiled else ''}"
+        )
+
+    def _execution(
+        self, rows: "Rows | None" = None, training: Training | None = None
+    ) -> "Execution":
+        """Where the network computes; for training, how many rows at once too."""
+        from secchi.models.groups import uses_batch_statistics
+        from secchi.training.loop import Execution
+
+        device = resolve_device(self.device)
+        if self._network is None or not self._trains_body:
+            return Execution(device)
+        micro = None
+        if rows is not None and training is not None and device == "cpu":
+            self._network.train()
+            if not uses_batch_statistics(self._network):
+                micro = self._step_memory(training, rows).fast_rows
+        precision = resolve_precision(self.precision, device)
+        return Execution(device, precision, micro, self._compile)
+
+    def _step_memory(self, training: Training, rows: "Rows | None" = None) -> "StepMemory":
+        import numpy as np
+        import torch
+
+        from secchi.training.memory import step_memory
+
+        execution = self._execution()
+        inputs = (rows or self._rows("train")).inputs.take(np.arange(4) % len(self.data.train))
+        network = self._trained.to(execution.device).train()
+        given = torch.from_numpy(inputs).to(execution.device)
+        memory = step_memory(network, given, training, execution.precision)
+        network.eval()
+        return memory
+
+    def _said(self, split: str, inputs: Any) -> "Predictions":
+        """The predictions for inputs of a split's pictures."""
+        from secchi.inspection.predictions import Predictions
+        from secchi.training.loop import outputs_of
+
+        pictures = self._split(split)
+        outputs: Tensor = outputs_of(
+            self._trained, inputs, self.data.task.outputs, self._execution()
+        )
+        labels = None if pictures.sealed else pictures.labels
+        return Predictions.of(self.data.task, tuple(pictures.files), outputs, labels)
+
+    def _preparation_of(self, network: "Network") -> Preparation:
+        """The body of a network as it was trained, made ready like one from a file."""
+        from safetensors.torch import save
+
+        state = {k: v.detach().cpu().contiguous() for k, v in network.body.state_dict().items()}
+        blob = save(state)
+        digest = hashlib.sha256(blob).hexdigest()[:32]
+        file = temporary_bodies() / f"{digest}.safetensors"
+        if not file.exists():
+            file.write_bytes(blob)
+        size = self._preparation.transform.size
+        backbone = dataclasses.replace(self.backbone, weights=str(file), size=size)
+        return Preparation(backbone, self.cache, self.device)
+
+    # ---------------------------------------------------------------- going on
+
+    def _going_on(self) -> Journal | None:
+        """What this run has done so far, where it keeps that."""
+        if self._resume is None:
+            return None
+        if self._journal is None:
+            self.extract()
+            key = self._key()
+            named = None if self._resume in ("auto", "fresh") else self._resume
+            if self._resume != "fresh" and self._run.resume(key, named):
+                self.console.line(f"going on with the unfinished run {self._run.path}")
+            else:
+                self._run.begin(key)
+            self._journal = Journal(self._run, self._checkpoint_seconds)
+        return self._journal
+
+    def _key(self) -> dict[str, Any]:
+        """What this learner does, as far as it is known before training."""
+        return {
+            "data": self.data.fingerprint(),
+            "task": self.data.task.to_dict(),
+            "body": self._preparation.wait().digest,
+            "training": self.training.to_dict(),
+            "device": resolve_device(self.device),
+            "precision": resolve_precision(self.precision, resolve_device(self.device)),
+            "purpose": self._purpose,
+        }
+
+    def _call(self, training: Training, metrics: Sequence[str]) -> dict[str, Any]:
+        """What one call of :meth:`fit` does."""
+        return {
+            "training": training.to_dict(),
+            "metrics": list(metrics),
+            "first_epoch": self._epochs,
+            "frozen": self._network.frozen if self._network else None,
+            "augmentation": self.augmentation.to_dict(),
+            "views": self.views,
+        }
+
+    # ---------------------------------------------------------------- small things
 
     def _split(self, name: str) -> PictureSplit:
         if name not in self.data.splits:
@@ -415,14 +817,11 @@ class Learner:
             raise DataError(f"there is no split {name!r}, only {known}{hint}")
         return self.data.splits[name]
 
-    def _rows(self, split: str) -> "Rows":
-        from secchi.training.loop import Rows
-
-        table = self.features(split)
+    def _labels(self, split: str) -> Labels:
         labels = self._split(split).labels
         if labels is None:
             raise DataError(f"the pictures of {split!r} have no labels")
-        return Rows(table, labels)
+        return labels
 
     def _tell(self, extraction: Extraction) -> None:
         """Say what came of the extraction, in a line, and what a person should know."""
@@ -444,32 +843,20 @@ class Learner:
             self.console.line(f"OpenVINO could not take {self.backbone.name!r}: {trouble}")
 
 
-def _new_folder(parent: Path, name: str) -> Path:
-    """Make a folder that nothing else has; a number is added to the name where it is taken."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder, count = parent / name, 1
-    while True:
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            count += 1
-            folder = parent / f"{name}-{count}"
-        else:
-            return folder
+class _EpochLines:
+    """Shows a line an epoch, under a heading."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._heading_is_due = True
+
+    def __call__(self, epoch: Epoch) -> None:
+        if self._heading_is_due:
+            self._console.line(Epoch.heading(list(epoch.metrics)))
+            self._heading_is_due = False
+        self._console.line(str(epoch))
 
 
 def _checked_name(name: str) -> None:
     if not re.fullmatch(r"[\w][\w. -]*", name):
         raise BundleError(f"{name!r} cannot be a name; use letters, digits, '_', '-' and '.'")
-
-
-@contextlib.contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    """Turn the errors of an unwritable folder into one that says which folder."""
-    try:
-        yield
-    except OSError as error:
-        raise SecchiError(
-            f"the run cannot be written to {folder}: {error.strerror or error}; "
-            "--out (or out=) names another folder"
-        ) from error

@@ -59,7 +59,7 @@ def found(cache: FeatureCache, digests: Sequence[bytes], space: Space | None = N
 def right(rows: Rows, digests: Sequence[bytes]) -> set[bytes]:
     here = [digest for digest in digests if digest in rows]
     table = rows.table(here)
-    assert np.array_equal(table.take(slice(None)), features_of(here, rows.width))
+    assert np.array_equal(table.take(slice(None)), features_of(here, rows.space.width))
     return set(here)
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from secchi.figures.curves import epoch_curves
 from secchi.figures.pictures import Tile, picture_grid
+from secchi.figures.schedules import schedule_curves
 from secchi.figures.style import MISS
 
 
@@ -117,4 +118,89 @@ def test_figures_leave_no_trace_in_pyplot() -> None:
 
     picture_grid([tile()])
     epoch_curves([0], {"training loss": [0.5]}, {})
+    schedule_curves([0], {"head": [0.01]})
     assert plt.get_fignums() == []
+
+
+def legend_names(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_rates_of_every_group_stand_beside_their_momenta() -> None:
+    rates = {"body": [0.01, 0.005], "head": [0.02, 0.01]}
+    momenta = {"body": [0.9, 0.8], "head": [0.95, 0.85]}
+    figure = schedule_curves([0.0, 0.5], rates, momenta)
+    left, right = figure.axes
+    assert (left.get_xlabel(), left.get_ylabel()) == ("epoch", "learning rate")
+    assert (right.get_xlabel(), right.get_ylabel()) == ("epoch", "momentum")
+    for axes, curves in ((left, rates), (right, momenta)):
+        assert [list(line.get_ydata()) for line in axes.lines] == list(curves.values())
+        assert [list(line.get_xdata()) for line in axes.lines] == [[0.0, 0.5]] * 2
+    assert legend_names(figure) == ["body", "head"]
+    assert_not_blank(figure)
+
+
+def test_without_momenta_there_is_the_rate_alone() -> None:
+    (axes,) = schedule_curves([0.0, 0.5], {"head": [0.01, 0.005]}, None).axes
+    assert (axes.get_ylabel(), axes.get_title()) == ("learning rate", "head")
+
+
+@pytest.mark.parametrize(("ratio", "scale"), [(1.5, "linear"), (3, "linear"), (3.5, "log")])
+def test_rates_far_apart_have_a_log_axis(ratio: float, scale: str) -> None:
+    figure = schedule_curves([0, 1], {"body": [0.25, 0.125], "head": [0.25 * ratio, 0.0]})
+    assert figure.axes[0].get_yscale() == scale
+    assert_not_blank(figure)
+
+
+def test_one_group_has_a_linear_axis_however_far_it_falls() -> None:
+    assert schedule_curves([0, 1], {"head": [1.0, 1e-9]}).axes[0].get_yscale() == "linear"
+
+
+def test_a_log_axis_shows_what_is_high_though_the_rates_end_at_almost_nothing() -> None:
+    rates = {"body": [1e-4, 1e-12, 0.0], "head": [1e-2, 1e-10, 0.0]}
+    low, high = schedule_curves([0, 1, 2], rates).axes[0].get_ylim()
+    assert 1e-7 < low < 1e-4
+    assert high > 1e-2
+
+
+def test_a_log_axis_hides_nothing_that_is_near() -> None:
+    rates = {"body": [1e-4, 5e-5], "head": [1e-2, 5e-3]}
+    assert schedule_curves([0, 1], rates).axes[0].get_ylim()[0] < 5e-5
+
+
+def test_a_group_whose_rate_is_always_zero_is_named_so() -> None:
+    rates = {"stem": [0.0, 0.0], "body": [1e-4, 1e-5], "head": [1e-2, 1e-3]}
+    figure = schedule_curves([0, 1], rates)
+    assert legend_names(figure) == ["stem (always 0)", "body", "head"]
+    assert figure.axes[0].get_yscale() == "log"
+    assert_not_blank(figure)
+
+
+def test_what_is_the_same_for_every_group_is_drawn_once_and_says_so() -> None:
+    rates = {"body": [1e-4, 1e-5], "head": [1e-2, 1e-3]}
+    left, right = schedule_curves([0, 1], rates, {"body": [0.9, 0.9], "head": [0.9, 0.9]}).axes
+    assert (len(left.lines), left.get_title()) == (2, "")
+    assert (len(right.lines), right.get_title()) == (1, "every group")
+
+
+@pytest.mark.parametrize("count", [2, 6, 7, 24])
+def test_groups_are_named_outside_the_data_and_look_different(count: int) -> None:
+    rates = {f"_blocks.{n} 5$ \\frac{{$": [10.0 ** (n / 4 - 8)] * 30 for n in range(count)}
+    figure = schedule_curves(np.linspace(0, 3, 30), rates, dict.fromkeys(rates, [0.9] * 30))
+    assert legend_names(figure) == list(rates)
+    assert_not_blank(figure)
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 > max(axes.get_window_extent().x1 for axes in figure.axes)
+    assert figure.bbox.y0 <= box.y0
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
+    lines = figure.axes[0].lines
+    assert len({line.get_color() for line in lines}) == count
+    assert all(a.get_marker() != b.get_marker() for a, b in zip(lines, lines[1:], strict=False))
+
+
+@pytest.mark.parametrize("values", [[], [0.01], [0.0, 0.0], [float("nan"), 1.0]])
+def test_schedules_of_any_length_can_be_drawn(values: list[float]) -> None:
+    curves = {"body": values, "head": [5 * value for value in values]}
+    assert_not_blank(schedule_curves(range(len(values)), curves, curves))
+    assert_not_blank(schedule_curves(range(len(values)), {}, {}))

@@ -266,3 +266,160 @@ def test_a_task_of_several_targets_asks_for_one() -> None:
     found = Predictions.of(task, ("a",), torch.zeros(1, 2))
     with pytest.raises(DataError, match="2 targets"):
         _ = found.predicted
+
+
+# ---------------------------------------------------------------- averages
+
+SEVERAL = Task(
+    (
+        Target.classify("pet", ["cat", "dog"]),
+        Target("size", Kind.REGRESSION),
+        Target("scene", Kind.MULTILABEL, ("sky", "sea")),
+        Target.classify("colour", ["red", "green", "blue"]),
+    )
+)
+TASKS = {"binary": BINARY, "many": MANY, "labels": LABELS, "number": NUMBER, "several": SEVERAL}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def said(target: Target, outputs: np.ndarray) -> np.ndarray:
+    """Probabilities of each class, or the number, in float64 and by the textbook."""
+    outputs = outputs.astype(np.float64)
+    if target.kind is Kind.REGRESSION:
+        return outputs
+    if target.kind is Kind.BINARY:
+        return softmax(np.concatenate([np.zeros_like(outputs), outputs], axis=-1))
+    return softmax(outputs) if target.kind is Kind.MULTICLASS else 1 / (1 + np.exp(-outputs))
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 5), st.integers(0, 4), st.booleans(), st.data())
+def test_averaged_probabilities_are_the_mean_of_the_probabilities(
+    task: Task, views: int, rows: int, weighted: bool, data: st.DataObject
+) -> None:
+    shape = (views, rows, task.outputs)
+    outputs = data.draw(hnp.arrays(np.float32, shape, elements=st.floats(-80, 80, width=32)))
+    weights = data.draw(st.lists(st.floats(0.1, 9), min_size=views, max_size=views))
+    sources = tuple("abcd"[:rows])
+    average = Predictions.averaged(
+        [Predictions.of(task, sources, torch.from_numpy(each)) for each in outputs],
+        weights if weighted else None,
+    )
+    assert average.outputs.dtype == np.float32
+    assert np.isfinite(average.outputs).all()
+    assert average.sources == sources
+    for target, columns in task.columns():
+        alone = Predictions(Task((target,)), sources, average.outputs[:, columns])
+        number = target.kind is Kind.REGRESSION
+        got = alone.predicted[:, None] if number else alone.probabilities
+        each = said(target, outputs[:, :, columns])
+        expected = np.tensordot(weights, each, 1) / sum(weights) if weighted else each.mean(axis=0)
+        np.testing.assert_allclose(got, expected, rtol=1e-6 if number else 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", [BINARY, MANY, LABELS], ids=["binary", "many", "labels"])
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_the_losses_of_an_average_are_those_of_its_probabilities(
+    task: Task, data: st.DataObject
+) -> None:
+    outputs = data.draw(
+        hnp.arrays(np.float32, (3, 2, task.outputs), elements=st.floats(-12, 12, width=32))
+    )
+    chosen = [data.draw(st.sampled_from(task.target.classes)) for _ in range(2)]
+    truth = chosen if task.target.exclusive else [[name] for name in chosen]
+    average = Predictions.averaged([predictions(task, each.tolist(), truth) for each in outputs])
+    shares = np.mean(said(task.target, outputs), axis=0)
+    if task.target.exclusive:
+        expected = -np.log(shares[np.arange(2), average.targets])
+    else:
+        right = np.where(average.targets > 0.5, shares, 1 - shares)
+        expected = -np.log(right).mean(axis=1)
+    np.testing.assert_allclose(average.losses, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_average_of_numbers_has_the_loss_of_the_mean() -> None:
+    average = Predictions.averaged(
+        [predictions(NUMBER, [[x], [x + 1]], [0.0, 0.0]) for x in (1.0, 3.0)]
+    )
+    assert average.predicted.tolist() == [2.0, 3.0]
+    assert average.losses.tolist() == [4.0, 9.0]
+
+
+@pytest.mark.parametrize("logit", [80.0, 3000.0])
+@pytest.mark.parametrize("task", [BINARY, MANY], ids=["binary", "many"])
+def test_certainty_beyond_what_a_probability_holds_is_kept(task: Task, logit: float) -> None:
+    sure = predictions(task, [[logit, 0, 0][: task.outputs]])
+    average = Predictions.averaged([sure] * 3)
+    np.testing.assert_allclose(average.log_probabilities, sure.log_probabilities, rtol=1e-6)
+    assert average.log_probabilities.min() == pytest.approx(-logit)
+
+
+def test_an_average_of_the_same_keeps_its_logits_near_nothing_and_far_from_it() -> None:
+    one = predictions(LABELS, [[1e-5, -3.0, 80.0], [-1e-5, 20.0, -80.0]])
+    np.testing.assert_allclose(Predictions.averaged([one] * 3).outputs, one.outputs, rtol=1e-6)
+
+
+def test_weights_of_an_average() -> None:
+    views = [predictions(BINARY, [[-math.log(3)]]), predictions(BINARY, [[math.log(9)]])]
+    average = Predictions.averaged(views, [3, 1])
+    np.testing.assert_allclose(average.probabilities, [[0.5875, 0.4125]], rtol=1e-5)
+    first = Predictions.averaged(views, [2, 0])
+    np.testing.assert_allclose(first.probabilities, views[0].probabilities, rtol=1e-6)
+
+
+def test_a_weight_of_zero_leaves_out_even_what_is_no_number() -> None:
+    views = [predictions(NUMBER, [[2.0]]), predictions(NUMBER, [[math.inf]])]
+    assert Predictions.averaged(views, [1, 0]).predicted.tolist() == [2.0]
+
+
+def test_weights_that_cannot_be_are_refused_with_every_fault() -> None:
+    views = [predictions(BINARY, [[0.0]])] * 3
+    with pytest.raises(SpecError) as caught:
+        Predictions.averaged(views, [1, -1, math.nan, "much"])
+    assert len(caught.value.faults) == 4
+    with pytest.raises(SpecError, match="all of them are 0"):
+        Predictions.averaged(views, [0, 0, 0])
+
+
+def test_an_average_keeps_labels_weights_and_unreadable_files() -> None:
+    labels = Labels(BINARY, (np.array([0, 1]),), np.array([3.0, 1.0], np.float32))
+    unreadable = (("x.jpg", "the file is empty"),)
+    one, two = (
+        Predictions.of(BINARY, ("a", "b"), torch.full((2, 1), x), labels, unreadable)
+        for x in (-1.0, 0.5)
+    )
+    average = Predictions.averaged([one, two])
+    assert average.labels is labels
+    assert average.unreadable == unreadable
+    assert average.metric("accuracy") == 0.75
+
+
+def test_predictions_of_other_things_are_not_averaged() -> None:
+    def of(task: Task = BINARY, files: str = "ab", truth: str | None = "01", **options) -> object:
+        labels = None if truth is None else Labels(task, (np.array([*map(int, truth)]),), **options)
+        return Predictions.of(task, tuple(files), torch.zeros(len(files), 1), labels)
+
+    heavy = np.array([2, 1], np.float32)
+    others = {
+        "different tasks": of(Task.classify(["cat", "wolf"])),
+        "row 0 is 'a' in the first and 'b'": of(files="ba"),
+        "the first have 2 rows, predictions 1 have 3": of(files="abc", truth="010"),
+        "labels of predictions 1": of(truth="00"),
+        "the labels": of(truth=None),
+        "weights of their rows": of(weights=heavy),
+    }
+    for message, other in others.items():
+        with pytest.raises(DataError, match=message):
+            Predictions.averaged([of(), other])
+    with pytest.raises(DataError, match="weights of their rows"):
+        Predictions.averaged([of(weights=heavy), of(weights=heavy[::-1].copy())])
+    with pytest.raises(DataError, match="at least one"):
+        Predictions.averaged([])
+    assert len(Predictions.averaged([of(), of()])) == 2
+    assert len(Predictions.averaged([of(weights=heavy), of(weights=heavy.copy())])) == 2

@@ -51,13 +51,17 @@ _OWN_FOLDER = re.compile(
 )
 """The names of the folders that a cache makes in its two folders."""
 
-Features = NDArray[np.float32]
+Features = NDArray[Any]
+"""float32, or uint8 for pixels."""
 
 
-def _record(width: int) -> np.dtype[Any]:
-    return np.dtype(
-        [("digest", "u1", (_DIGEST_BYTES,)), ("check", "<u4"), ("features", "<f4", (width,))]
-    )
+_STORED = {"float32": "<f4", "bfloat16": "<u2", "uint8": "u1"}
+"""What numbers are kept as, by name; bfloat16, which NumPy lacks, as the bits of it."""
+
+
+def _record(width: int, dtype: str) -> np.dtype[Any]:
+    features = ("features", _STORED[dtype], (width,))
+    return np.dtype([("digest", "u1", (_DIGEST_BYTES,)), ("check", "<u4"), features])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +74,9 @@ class Space:
         runtime: The runtime and its precision, such as ``"openvino-bf16"``.
         width: Numbers in a feature.
         title: What a person calls it; names nothing.
+        shape: Of a feature, as it is taken; () for a row of numbers.
+        dtype: What its numbers are kept as: ``"float32"``, ``"bfloat16"`` (taken as float32) or
+            ``"uint8"``.
     """
 
     body: str
@@ -77,45 +84,64 @@ class Space:
     runtime: str
     width: int
     title: str = dataclasses.field(default="", compare=False)
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes on disk."""
+        return _record(self.width, self.dtype).itemsize
 
     @property
     def key(self) -> str:
         """The folder's name."""
         named = [FORMAT, self.body, self.transform, self.runtime, self.width]
+        if self.dtype != "float32":
+            named.append(self.dtype)
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:24]
 
 
 class FeatureTable:
     """Rows of features, mapped from disk and copied only when taken.
 
-    ``len(table)`` is the number of rows, ``table.width`` the length of each.
+    Attributes:
+        width: Numbers in a row.
+        shape: Of a row as it is taken.
     """
 
-    def __init__(self, width: int, parts: Sequence[NDArray[Any]], where: NDArray[np.int64]) -> None:
-        self.width = width
+    def __init__(
+        self, space: Space, parts: Sequence[NDArray[Any]], where: NDArray[np.int64]
+    ) -> None:
+        self.width = space.width
+        self.shape = space.shape or (space.width,)
+        self._dtype = space.dtype
         self._parts = list(parts)
         self._where = where  # (rows, 2): which part, which record in it
 
     def __len__(self) -> int:
         return len(self._where)
 
-    def take(self, rows: NDArray[np.int64] | slice) -> Features:
+    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> Features:
         """Copy some rows into memory.
 
         Args:
             rows: Their places, or a slice of them.
+            epoch: Features are the same in every epoch.
 
         Returns:
-            float32 of shape (rows, width).
+            float32, or uint8 for pixels, of shape (rows, *shape).
         """
         where = self._where[rows]
         if len(self._parts) == 1:
-            return np.ascontiguousarray(self._parts[0]["features"][where[:, 1]])
-        taken = np.empty((len(where), self.width), dtype=np.float32)
-        for part in np.unique(where[:, 0]):
-            here = where[:, 0] == part
-            taken[here] = self._parts[part]["features"][where[here, 1]]
-        return taken
+            taken = np.ascontiguousarray(self._parts[0]["features"][where[:, 1]])
+        else:
+            taken = np.empty((len(where), self.width), _STORED[self._dtype])
+            for part in np.unique(where[:, 0]):
+                here = where[:, 0] == part
+                taken[here] = self._parts[part]["features"][where[here, 1]]
+        if self._dtype == "bfloat16":
+            taken = (taken.astype(np.uint32) << 16).view(np.float32)
+        return taken.reshape(len(where), *self.shape)
 
     def chunks(self, rows: int = 4096) -> Iterator[Features]:
         """All rows in their order, a bounded number of them at a time."""
@@ -126,8 +152,8 @@ class FeatureTable:
 class Rows:
     """The records of one space that this process can see, by digest."""
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    def __init__(self, space: Space) -> None:
+        self.space = space
         self.damaged = 0
         self._parts: list[NDArray[Any]] = []
         self._where: dict[bytes, tuple[int, int]] = {}
@@ -140,7 +166,7 @@ class Rows:
         where = np.array([self._where[digest] for digest in digests], np.int64).reshape(-1, 2)
         used, part = np.unique(where[:, 0], return_inverse=True)
         where[:, 0] = part
-        return FeatureTable(self.width, [self._parts[i] for i in used] or self._parts[:1], where)
+        return FeatureTable(self.space, [self._parts[i] for i in used] or self._parts[:1], where)
 
     def add(self, records: NDArray[Any], wanted: Collection[bytes]) -> bool:
         """Take in the sound records that are wanted and not here yet; True if there were any."""
@@ -175,7 +201,7 @@ class RowWriter:
         self.trouble: str | None = None
         self._folder = folder
         self._space = space
-        self._dtype = _record(space.width)
+        self._dtype = _record(space.width, space.dtype)
         self._file: BinaryIO | None = None
         self.appended = 0
         self.kept: list[NDArray[Any]] = []
@@ -197,7 +223,8 @@ class RowWriter:
         self.appended += len(digests)
         records = np.zeros(len(digests), dtype=self._dtype)
         records["digest"] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST_BYTES)
-        records["features"] = features
+        rows = features.reshape(len(digests), self._space.width)
+        records["features"] = _as_stored(rows, self._space.dtype)
         for row, digest in enumerate(digests):
             records["check"][row] = _checksum(digest, records["features"][row].view(np.uint8))
         if self.trouble is None:
@@ -221,8 +248,7 @@ class RowWriter:
             name = f"{time.time_ns():x}-{uuid.uuid4().hex[:8]}.rows"
             # Unbuffered: what was computed is safe from kill -9 as soon as it is appended.
             self._file = (self._folder / name).open("xb", buffering=0)
-            header = f"secchi features {FORMAT} {self._dtype['features'].shape[0]}\n"
-            _write_whole(self._file, header.encode().ljust(_HEADER_BYTES))
+            _write_whole(self._file, _header(self._dtype).ljust(_HEADER_BYTES))
         return self._file
 
 
@@ -285,10 +311,10 @@ class FeatureCache:
 
     def find(self, space: Space, wanted: Collection[bytes]) -> Rows:
         """The sound records of a space for the pictures that are wanted."""
-        rows = Rows(space.width)
+        rows = Rows(space)
         for path in sorted(self._folder(space).glob("*.rows")):
             with contextlib.suppress(OSError, ValueError):
-                if rows.add(_mapped(path, _record(space.width)), wanted):
+                if rows.add(_mapped(path, _record(space.width, space.dtype)), wanted):
                     _touch(path)
         return rows
 
@@ -302,15 +328,16 @@ class FeatureCache:
         for folder in _own_folders(self.root / "features"):
             files = [_stat(p) for p in folder.glob("*.rows")]
             if files:
-                title, width = _title_and_width(folder / "space.json")
+                title, record = _title_and_row_bytes(folder / "space.json")
                 sizes = [size for size, _ in files]
-                record = _record(width).itemsize
-                rows = sum(max(0, size - _HEADER_BYTES) // record for size in sizes) if width else 0
+                rows = (
+                    sum(max(0, size - _HEADER_BYTES) // record for size in sizes) if record else 0
+                )
                 used = max(used for _, used in files)
                 lines.append(Usage("features", title or folder.name, rows, sum(sizes), used))
         for folder in self._body_folders():
             files = [_stat(p) for p in _files(folder)]
-            title, _ = _title_and_width(folder / "body.json")
+            title, _ = _title_and_row_bytes(folder / "body.json")
             size, used = sum(f[0] for f in files), max((f[1] for f in files), default=0.0)
             lines.append(Usage("body", title or folder.name, 0, size, used))
         return sorted(lines, key=lambda line: -line.used)
@@ -406,12 +433,27 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
     with open(path, "rb") as file:
         header = file.read(_HEADER_BYTES)
         size = os.fstat(file.fileno()).st_size
-        if header.rstrip() != f"secchi features {FORMAT} {dtype['features'].shape[0]}".encode():
+        if header.rstrip() != _header(dtype).rstrip():
             raise ValueError(f"{path} is no file of features of this version")
         records = (size - _HEADER_BYTES) // dtype.itemsize
         if records <= 0:  # a header can be cut short, too
             return np.empty(0, dtype=dtype)
         return np.memmap(file, dtype=dtype, mode="r", offset=_HEADER_BYTES, shape=(records,))
+
+
+def _header(record: np.dtype[Any]) -> bytes:
+    """What stands at the beginning of a file of such records."""
+    features = record["features"]
+    kind = "" if features.base == np.float32 else f" {features.base.name}"
+    return f"secchi features {FORMAT} {features.shape[0]}{kind}\n".encode()
+
+
+def _as_stored(features: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Numbers as they are kept; bfloat16 is rounded to the nearest, to the even one of two."""
+    if dtype != "bfloat16":
+        return features
+    bits = np.ascontiguousarray(features, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def _checksum(digest: bytes, features: NDArray[np.uint8]) -> int:
@@ -433,11 +475,13 @@ def _stat(path: Path) -> tuple[int, float]:
     return status.st_size, status.st_mtime
 
 
-def _title_and_width(record: Path) -> tuple[str, int]:
+def _title_and_row_bytes(record: Path) -> tuple[str, int]:
     """What a record says of its folder; nothing and 0 where it is damaged or not there."""
     try:
         kept = json.loads(record.read_text(encoding="utf-8"))
-        return str(kept["title"]), max(0, int(kept["width"]))
+        width = max(0, int(kept["width"]))
+        size = _record(width, str(kept.get("dtype", "float32"))).itemsize if width else 0
+        return str(kept["title"]), size
     except (OSError, ValueError, KeyError, TypeError):
         return "", 0
 

@@ -8,23 +8,22 @@ being made ready), and a few batches.
 
 import contextlib
 import dataclasses
-import hashlib
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secchi.data.folders import Progress
-from secchi.data.pictures import Scratch, decode, read_bytes
-from secchi.errors import PictureError, SecchiError
+from secchi.data.pictures import Scratch
+from secchi.errors import SecchiError
 from secchi.features.cache import FeatureCache, FeatureTable, Rows, Space
-from secchi.features.prepare import Preparation, Prepared
 from secchi.features.runtimes import Runtime, cores
+from secchi.features.views import PLAIN, View
 from secchi.transforms.images import ImageTransform, Pixels
 
 DECODED_AHEAD = 2**26
@@ -33,9 +32,98 @@ DECODED_AHEAD = 2**26
 DECODED_WHILE_PREPARING = 2**28
 """Bytes of decoded pixels that may wait for a body that is still being made ready."""
 
+
 _CHUNK = 8
 
 _T = TypeVar("_T")
+
+
+class Computable(Protocol):
+    """What a runtime can be made for: a body, a part of one, or nothing but the pixels."""
+
+    @property
+    def transform(self) -> ImageTransform:
+        """What it wants its pictures brought to."""
+        ...
+
+    def space(self, transform: dict[str, Any], device: str, precision: str) -> Space:
+        """The space of its features."""
+        ...
+
+    def runtime(self, device: str, precision: str) -> Runtime:
+        """The fastest runtime that there is for it here."""
+        ...
+
+
+class Source(Protocol):
+    """Something computable that may still be on its way: a :class:`Preparation`, say."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`wait` returns at once."""
+        ...
+
+    @property
+    def transform(self) -> ImageTransform:
+        """What it wants its pictures brought to."""
+        ...
+
+    def wait(self) -> Computable:
+        """Wait until it is there."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the work on it."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A source that is there."""
+
+    computable: Computable
+    ready: bool = True
+
+    @property
+    def transform(self) -> ImageTransform:
+        """What it wants its pictures brought to."""
+        return self.computable.transform
+
+    def wait(self) -> Computable:
+        """It is there."""
+        return self.computable
+
+    def cancel(self) -> None:
+        """Nothing is going on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedPixels:
+    """Nothing is computed: pictures as uint8, decoded and brought to a size once."""
+
+    transform: ImageTransform
+
+    def space(self, transform: dict[str, Any], device: str, precision: str) -> Space:
+        """The space of the pixels; the device and the precision have no say."""
+        shape = (self.transform.size, self.transform.size, 3)
+        size = f"{self.transform.size} px"
+        return Space("pixels", transform, "decoded", 3 * shape[0] ** 2, size, shape, "uint8")
+
+    def runtime(self, device: str, precision: str) -> Runtime:
+        """Gives the pixels as they come."""
+        return _Unchanged()
+
+
+class _Unchanged:
+    """A runtime that computes nothing."""
+
+    name = "decoded"
+    batch_size = _CHUNK
+    parallel = 1
+
+    def compute(self, pixels: Pixels) -> Pixels:
+        """The pixels as they come."""
+        return pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +157,10 @@ class Extraction:
 def extract(
     files: Sequence[str],
     digests: Sequence[bytes],
-    preparation: Preparation,
+    source: Source,
     cache: FeatureCache,
     *,
+    view: View = PLAIN,
     device: str = "auto",
     precision: str = "auto",
     progress: Progress | None = None,
@@ -81,8 +170,9 @@ def extract(
     Args:
         files: The pictures.
         digests: SHA-256 of each file; pictures with one digest are computed once.
-        preparation: The body, ready or on its way.
+        source: The body, or a part of it, ready or on its way; or nothing but the pixels.
         cache: Where features are looked for and kept.
+        view: The pictures themselves, or one augmented version of each.
         device: What to compute on.
         precision: With what precision.
         progress: Called with (pictures computed, pictures to compute).
@@ -96,33 +186,35 @@ def extract(
         first.setdefault(digest, file)
 
     missing, damaged = first, 0
+
+    def space() -> Space:
+        prepared = source.wait()
+        return prepared.space(view.key(prepared.transform), device, precision)
+
     # A body that is still being made ready hardly has features: decoding starts at once.
-    if preparation.ready:
-        space = _space(preparation.wait(), device, precision)
-        rows = cache.find(space, first)
+    if source.ready:
+        rows = cache.find(space(), first)
         missing = {d: f for d, f in first.items() if d not in rows}
     faults: dict[bytes, str] = {}
     trouble = None
-    if missing or not preparation.ready:
-        ahead = DECODED_AHEAD if preparation.ready else DECODED_WHILE_PREPARING
+    if missing or not source.ready:
+        ahead = DECODED_AHEAD if source.ready else DECODED_WHILE_PREPARING
         with (
-            _cancelled_on_error(preparation),
-            _decoding(missing, preparation.transform, ahead) as decoded,
+            _cancelled_on_error(source),
+            _decoding(missing, source.transform, view, ahead) as decoded,
         ):
-            prepared = preparation.wait()
-            runtime = prepared.runtime(device, precision)
-            space = _space(prepared, device, precision)
-            known = cache.find(space, missing)
+            runtime = source.wait().runtime(device, precision)
+            known = cache.find(space(), missing)
             damaged = known.damaged
             missing = {d: f for d, f in missing.items() if d not in known}
             decoded = (one for one in decoded if one[0] in missing)
             computed = _computed(decoded, runtime, faults)
-            with cache.writer(space) as writer, contextlib.closing(computed):
+            with cache.writer(space()) as writer, contextlib.closing(computed):
                 for names, features in computed:
                     writer.append(names, features)
                     if progress:
                         progress(writer.appended + len(faults), len(missing))
-        rows = cache.find(space, first)
+        rows = cache.find(space(), first)
         for records in writer.kept:
             rows.add(records, first)
         trouble = writer.trouble
@@ -135,29 +227,19 @@ def extract(
         sum(d not in missing for d in digests),
         damaged,
         time.perf_counter() - started,
-        space.runtime,
+        space().runtime,
         trouble,
         rows,
     )
 
 
-def _space(prepared: Prepared, device: str, precision: str) -> Space:
-    return Space(
-        prepared.digest,
-        prepared.transform.to_dict(),
-        prepared.runtime_name(device, precision),
-        prepared.width,
-        f"{prepared.backbone.name}, {prepared.transform.size} px",
-    )
-
-
 @contextlib.contextmanager
-def _cancelled_on_error(preparation: Preparation) -> Iterator[None]:
+def _cancelled_on_error(source: Source) -> Iterator[None]:
     """Leave no process behind when the work is interrupted."""
     try:
         yield
     except BaseException:
-        preparation.cancel()
+        source.cancel()
         raise
 
 
@@ -167,7 +249,7 @@ Decoded = tuple[bytes, Pixels | str]
 
 @contextlib.contextmanager
 def _decoding(
-    files: Mapping[bytes, str], transform: ImageTransform, most_bytes: int
+    files: Mapping[bytes, str], transform: ImageTransform, view: View, most_bytes: int
 ) -> Iterator[Iterator[Decoded]]:
     """Decode on all cores but one, with at most so many bytes of pixels waiting to be used."""
     scratch = Scratch()
@@ -175,18 +257,8 @@ def _decoding(
     ahead = max(2 * cores(), most_bytes // (_CHUNK * 3 * transform.size**2))
 
     def decode_chunk(chunk: Sequence[tuple[bytes, str]]) -> list[Decoded]:
-        pixels = np.empty((len(chunk), transform.size, transform.size, 3), np.uint8)
-        results: list[Decoded] = []
-        for row, (digest, file) in enumerate(chunk):
-            try:
-                blob = read_bytes(file)
-                if hashlib.sha256(blob).digest() != digest:
-                    raise PictureError("it was changed while it was read")
-                seen = decode(blob, transform.shorter_side, scratch)
-                results.append((digest, transform(seen, out=pixels[row])))
-            except PictureError as error:
-                results.append((digest, str(error)))
-        return results
+        decoded, faults = view.pixels(chunk, transform, scratch)
+        return [(digest, faults.get(digest, decoded[row])) for row, (digest, _) in enumerate(chunk)]
 
     def results() -> Iterator[Decoded]:
         while waiting:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secchi.errors import BackboneError, SecchiError
-from secchi.features.cache import FeatureCache, temporary_bodies
+from secchi.features.cache import FeatureCache, Space, temporary_bodies
 from secchi.features.runtimes import (
     CPU_BATCH,
     OpenVinoRuntime,
@@ -59,19 +60,34 @@ class Prepared:
         backbone: The specification it came from.
         digest: Names the network, the size of its pictures and its weights.
         transform: What it wants its pictures brought to.
-        width: Numbers in a feature.
+        shape: Of a picture's features.
         parameters: Numbers in its weights.
         folder: Holds ``body.safetensors`` and, where it was converted, ``model.xml``.
         trouble: Why it was not converted, where that was tried in vain.
+        point: The last layer, where it is the first part of a body; else ``""``.
+        network: That part itself; a whole body is built when it is needed.
     """
 
     backbone: Backbone
     digest: str
     transform: ImageTransform
-    width: int
+    shape: tuple[int, ...]
     parameters: int
     folder: Path
     trouble: str | None = None
+    point: str = ""
+    network: "nn.Module | None" = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a picture's features."""
+        return math.prod(self.shape)
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        upto = f" up to {self.point}" if self.point else ""
+        return f"{self.backbone.name}{upto}, {self.transform.size} px"
 
     @property
     def weights(self) -> Path:
@@ -92,12 +108,37 @@ class Prepared:
         kind, device, precision = self._choose(device, precision)
         if kind == "openvino":
             return OpenVinoRuntime(self.folder / "model.xml", precision)
-        return TorchRuntime(self.build(), self.transform, device, precision)
+        return TorchRuntime(self.network or self.build(), self.transform, device, precision)
 
     def runtime_name(self, device: str = "auto", precision: str = "auto") -> str:
         """The name of the runtime that :meth:`runtime` would open."""
         kind, device, precision = self._choose(device, precision)
         return runtime_name(kind, device, precision)
+
+    def space(
+        self, transform: dict[str, Any], device: str = "auto", precision: str = "auto"
+    ) -> Space:
+        """The space of its features.
+
+        The activations inside a body, many times as many as its features, are kept in bf16 where
+        they are computed in it.
+
+        Args:
+            transform: What pictures go through before, as plain values.
+            device: As for :meth:`runtime`.
+            precision: Likewise.
+        """
+        kind, device, precision = self._choose(device, precision)
+        inside = len(self.shape) > 1
+        return Space(
+            self.digest,
+            transform,
+            runtime_name(kind, device, precision),
+            self.width,
+            self.title,
+            self.shape,
+            "bfloat16" if inside and precision == "bf16" else "float32",
+        )
 
     def _choose(self, device: str, precision: str) -> tuple[str, str, str]:
         device = resolve_device(device)
@@ -265,12 +306,45 @@ def _digest_of_file(backbone: Backbone) -> str | None:
     """Which body a file of weights holds; a bundle shares it with what it was trained on."""
     if backbone.size is None or not backbone.weights.endswith(".safetensors"):
         return None
-    return _digest(backbone, backbone.size, read_weights(Path(backbone.weights)))
+    return _digest(backbone.timm_name, backbone.size, read_weights(Path(backbone.weights)))
 
 
-def _digest(backbone: Backbone, size: int, weights: "dict[str, torch.Tensor]") -> str:
-    named = f"{backbone.timm_name} {size} {weights_digest(weights)}"
+def _digest(name: str, size: int, weights: "dict[str, torch.Tensor]") -> str:
+    named = f"{name} {size} {weights_digest(weights)}"
     return hashlib.sha256(named.encode()).hexdigest()[:32]
+
+
+def prepare_part(
+    part: "nn.Module", point: str, whole: Prepared, cache: FeatureCache, device: str
+) -> Prepared:
+    """Make the first part of a body ready: converted where that helps, and named by its weights.
+
+    Args:
+        part: From normalised pictures to activations, in evaluation mode, on the processor.
+        point: The name of its last layer.
+        whole: The body that it is a part of.
+        cache: Where what was converted is kept.
+        device: What it will run on.
+
+    Raises:
+        SecchiError: It cannot be kept anywhere.
+    """
+    state = {key: value.contiguous() for key, value in part.state_dict().items()}
+    name = f"{whole.backbone.timm_name} up to {point}"
+    digest = _digest(name, whole.transform.size, state)
+    trouble = ""
+    for place in (cache.place_for_bodies, temporary_bodies):
+        bodies = place()
+        found = _read(bodies / digest, whole.backbone, device)
+        if found is None:
+            try:
+                _keep(part, state, bodies / digest, whole.backbone, whole.transform, device, name)
+            except OSError as error:
+                trouble = error.strerror or str(error)
+            found = _read(bodies / digest, whole.backbone, device)
+        if found is not None:
+            return dataclasses.replace(found, point=point, network=part)
+    raise SecchiError(f"{name!r} cannot be kept in {cache.bodies}: {trouble}")
 
 
 def _read(folder: Path, backbone: Backbone, device: str) -> Prepared | None:
@@ -288,7 +362,7 @@ def _read(folder: Path, backbone: Backbone, device: str) -> Prepared | None:
             backbone,
             folder.name,
             ImageTransform.from_dict(record["transform"]),
-            int(record["width"]),
+            tuple(int(side) for side in record.get("shape") or [record["width"]]),
             int(record["parameters"]),
             folder,
             record["trouble"],
@@ -305,41 +379,56 @@ def _wants_conversion(device: str) -> bool:
 
 def _prepare(backbone: Backbone, source: str, bodies: Path, device: str) -> str:
     """Build, name, convert and keep a body; its digest."""
-    from safetensors.torch import save_file
-
     body = backbone.build()
     state = {key: value.contiguous() for key, value in body.state_dict().items()}
     transform = backbone.transform_of(body)
-    digest = _digest(backbone, transform.size, state)
-    target = bodies / digest
-    if _read(target, backbone, device) is None:
-        aside = bodies / f".{digest}-{uuid.uuid4().hex[:8]}.part"
-        aside.mkdir(parents=True)
-        try:
-            width, model, trouble = _convert(body, transform, device)
-            with _as_os_error():
-                save_file(state, aside / "body.safetensors")
-                if model is not None:
-                    _save_model(model, aside / "model.xml")
-            files = {p.name: _file_digest(p) for p in sorted(aside.iterdir())}
-            write_json(
-                aside / "body.json",
-                {
-                    "format": _FORMAT,
-                    "title": f"{backbone.name} ({backbone.timm_name}), {transform.size} px",
-                    "timm_name": backbone.timm_name,
-                    "transform": transform.to_dict(),
-                    "width": width,
-                    "parameters": sum(p.numel() for p in body.parameters()),
-                    "trouble": trouble,
-                    "files": files,
-                },
-            )
-            _move_into_place(aside, target, backbone, device)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    digest = _digest(backbone.timm_name, transform.size, state)
+    if _read(bodies / digest, backbone, device) is None:
+        named = f"{backbone.name} ({backbone.timm_name})"
+        _keep(body, state, bodies / digest, backbone, transform, device, named, flat=True)
     write_text(bodies / "sources" / source, digest)
     return digest
+
+
+def _keep(
+    network: "nn.Module",
+    state: "dict[str, torch.Tensor]",
+    target: Path,
+    backbone: Backbone,
+    transform: ImageTransform,
+    device: str,
+    name: str,
+    flat: bool = False,
+) -> None:
+    """Convert a body, or a part of one, and write it down; a body's features have to be a row."""
+    from safetensors.torch import save_file
+
+    aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:8]}.part")
+    aside.mkdir(parents=True)
+    try:
+        shape, model, trouble = _convert(network, transform, device, flat)
+        with _as_os_error():
+            save_file(state, aside / "body.safetensors")
+            if model is not None:
+                _save_model(model, aside / "model.xml")
+        files = {p.name: _file_digest(p) for p in sorted(aside.iterdir())}
+        write_json(
+            aside / "body.json",
+            {
+                "format": _FORMAT,
+                "title": f"{name}, {transform.size} px",
+                "timm_name": backbone.timm_name,
+                "transform": transform.to_dict(),
+                "width": math.prod(shape),
+                "shape": list(shape),
+                "parameters": sum(p.numel() for p in network.parameters()),
+                "trouble": trouble,
+                "files": files,
+            },
+        )
+        _move_into_place(aside, target, backbone, device)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -354,31 +443,35 @@ def _as_os_error() -> Iterator[None]:
 
 
 def _convert(
-    body: "nn.Module", transform: ImageTransform, device: str
-) -> tuple[int, Any, str | None]:
-    """Convert a body for OpenVINO and check it against torch; its width, the model, any trouble."""
+    body: "nn.Module", transform: ImageTransform, device: str, flat: bool
+) -> tuple[tuple[int, ...], Any, str | None]:
+    """Convert a body for OpenVINO and check it against torch.
+
+    Returns:
+        The shape of a picture's features, the model, and any trouble.
+    """
     import torch
 
     pixels = _smooth_pictures(CPU_BATCH, transform.size)
     batch = torch.from_numpy(transform.normalize(pixels)).permute(0, 3, 1, 2).contiguous()
     with torch.inference_mode():
-        reference = body(batch[:2]).numpy()
-    if reference.ndim != 2:
-        shape = tuple(reference.shape)
-        raise BackboneError(f"the body gives an array of {shape} for 2 pictures, not a row each")
-    width = int(reference.shape[1])
+        reference = body(batch[:2]).contiguous().numpy()
+    shape = tuple(int(side) for side in reference.shape[1:])
+    if not shape or (flat and len(shape) != 1):
+        given = tuple(reference.shape)
+        raise BackboneError(f"the body gives an array of {given} for 2 pictures, not a row each")
     if not _wants_conversion(device):
-        return width, None, None
+        return shape, None, None
     try:
         model = _to_openvino(body, batch, transform)
         computed = OpenVinoRuntime(model, "fp32").compute(pixels)
     except Exception as error:
         # OpenVINO raises RuntimeError, its own errors and what its frontends raise.
-        return width, None, _first_line(error)
-    worst = float(_cosines(computed[:2], reference).min())
+        return shape, None, _first_line(error)
+    worst = float(_cosines(computed[:2].reshape(2, -1), reference.reshape(2, -1)).min())
     if worst < _LEAST_COSINE:
-        return width, None, f"its features agree with torch's to a cosine of only {worst:.5f}"
-    return width, model, None
+        return shape, None, f"its features agree with torch's to a cosine of only {worst:.5f}"
+    return shape, model, None
 
 
 def _save_model(model: Any, file: Path) -> None:

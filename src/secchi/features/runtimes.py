@@ -48,14 +48,14 @@ class Runtime(Protocol):
     batch_size: int
     parallel: int
 
-    def compute(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def compute(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """Compute the features of one batch.
 
         Args:
             pixels: uint8 of shape (batch_size, size, size, 3).
 
         Returns:
-            float32 of shape (batch_size, features).
+            float32 of shape (batch_size, features), or (batch_size, …) inside of a body.
         """
         ...
 

@@ -1,14 +1,18 @@
-"""Weights kept by name, to go back to."""
+"""Weights kept by name, to go back to, and the state of a run while it goes on."""
 
+import contextlib
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from secchi.errors import BundleError
 from secchi.files import folder_written_aside, write_json
+from secchi.training.state import TrainState
 
 _FORMAT = 1
 _WEIGHTS = "net.safetensors"
@@ -23,14 +27,7 @@ def save_checkpoint(folder: Path, net: nn.Module, record: dict[str, Any]) -> Non
         net: The network.
         record: Plain JSON values.
     """
-    from safetensors.torch import save_file
-
-    with folder_written_aside(folder) as aside:
-        state = {key: value.contiguous().cpu() for key, value in net.state_dict().items()}
-        save_file(state, aside / _WEIGHTS)
-        digest = hashlib.sha256((aside / _WEIGHTS).read_bytes()).hexdigest()
-        document = {"format": _FORMAT, "record": record, "sha256": digest}
-        write_json(aside / _RECORD, document)
+    _write(folder, net.state_dict(), record)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -50,6 +47,82 @@ def load_checkpoint(folder: Path, net: nn.Module) -> dict[str, Any]:
         BundleError: There is none, it is damaged or of a newer format, or it is of another
             network; then this one stays as it is.
     """
+    state, record = _read_whole(folder)
+    # load_state_dict would take over what fits before it complains about the rest.
+    wanted = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
+    if wanted != given:
+        raise BundleError(
+            f"the checkpoint {folder} is of another network: it holds {_some(given)}, not "
+            f"{_some(wanted)}"
+        )
+    net.load_state_dict(state)
+    return record
+
+
+class StateKeeper:
+    """Keeps the state of a run in a folder while it goes on.
+
+    Two checkpoints take turns, so that a whole one is there at any moment.
+
+    Args:
+        folder: Where they are kept.
+        key: Says what the run is; a checkpoint with another key is of another run and ignored.
+        seconds: Between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, key: dict[str, Any], seconds: float) -> None:
+        self._folders = [folder / "state-0", folder / "state-1"]
+        self._key = json.loads(json.dumps(key))
+        self._seconds = seconds
+        self._kept = time.monotonic()
+        self._turn = 0
+
+    def restore(self, state: TrainState) -> bool:
+        """Bring a state to the newest checkpoint that is whole; False where there is none."""
+        found = []
+        for place, folder in enumerate(self._folders):
+            with contextlib.suppress(BundleError, KeyError, ValueError):
+                tensors, record = _read_whole(folder)
+                if record["key"] == self._key:
+                    numbers = json.loads(record["numbers"])
+                    order = (len(numbers["epochs"]), numbers["step"], numbers["batch"])
+                    found.append((order, place, tensors, numbers))
+        if not found:
+            return False
+        _, place, tensors, numbers = max(found, key=lambda one: one[0])
+        state.load(tensors, numbers)
+        self._turn = 1 - place
+        return True
+
+    def offer(self, state: TrainState) -> None:
+        """Keep the state, where the last one that was kept is old enough."""
+        if time.monotonic() - self._kept < self._seconds:
+            return
+        # As text: JSON has no infinity, and a state may hold one.
+        record = {"key": self._key, "numbers": json.dumps(state.numbers())}
+        _write(self._folders[self._turn], state.tensors(), record)
+        self._turn = 1 - self._turn
+        self._kept = time.monotonic()
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+    from safetensors.torch import save_file
+
+    with folder_written_aside(folder) as aside:
+        # Each on its own: safetensors refuses tensors that share their memory.
+        plain = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        save_file(plain, aside / _WEIGHTS)
+        digest = hashlib.sha256((aside / _WEIGHTS).read_bytes()).hexdigest()
+        write_json(aside / _RECORD, {"format": _FORMAT, "record": record, "sha256": digest})
+
+
+def _read_whole(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a checkpoint and its record.
+
+    Raises:
+        BundleError: There is none, or it is damaged or of a newer format.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -58,19 +131,15 @@ def load_checkpoint(folder: Path, net: nn.Module) -> dict[str, Any]:
         blob = (folder / _WEIGHTS).read_bytes()
         if hashlib.sha256(blob).hexdigest() != document["sha256"]:
             raise BundleError(f"the weights in {folder} were changed or cut short")
-        state = load(blob)
+        tensors: dict[str, torch.Tensor] = load(blob)
     except (OSError, SafetensorError) as error:
         raise BundleError(f"the checkpoint {folder} is damaged: {error}") from None
-    # load_state_dict would take over what fits before it complains about the rest.
-    wanted = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    given = {key: tuple(value.shape) for key, value in state.items()}
-    if wanted != given:
-        raise BundleError(
-            f"the checkpoint {folder} is of another network: it holds {given}, not {wanted}"
-        )
-    net.load_state_dict(state)
-    record: dict[str, Any] = document["record"]
-    return record
+    return tensors, document["record"]
+
+
+def _some(shapes: dict[str, tuple[int, ...]], most: int = 6) -> str:
+    named = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:most])
+    return named + (f" and {len(shapes) - most} more" if len(shapes) > most else "")
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,15 @@ class Outcome(StrEnum):
     """How a run ended; the value carries the advice."""
 
     COMPLETED = "completed"
-    DIVERGED = "diverged: the loss was no longer a number; try a tenth of the learning rate"
+    STOPPED_EARLY = "stopped early: the validation loss was no longer falling"
+    DIVERGED = (
+        "diverged: the loss or its gradient was no longer a number; the weights are those of the "
+        "last good epoch; try a tenth of the learning rate"
+    )
+    OUT_OF_MEMORY = (
+        "out of memory: not even one row fits; the weights are those of the last good epoch; a "
+        "smaller size or another device would help"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +71,15 @@ class History:
         epochs: In their order.
         outcome: How it ended.
         training: What was asked for.
+        steps: Steps that were taken; a run that diverged did so in the step after them.
+        kept: The number of the epoch whose weights were kept; None where they are the last ones.
     """
 
     epochs: tuple[Epoch, ...]
     outcome: Outcome
     training: Training
+    steps: int = 0
+    kept: int | None = None
 
     def __str__(self) -> str:
         if not self.epochs:
@@ -79,9 +91,19 @@ class History:
                 names = list(epoch.metrics)
                 lines.append(Epoch.heading(names))
             lines.append(str(epoch))
-        if self.outcome != Outcome.COMPLETED:
-            lines.append(self.outcome)
+        if remark := self.remark:
+            lines.append(remark)
         return "\n".join(lines)
+
+    @property
+    def remark(self) -> str:
+        """How it ended, where a person should know; else nothing."""
+        said = []
+        if self.outcome != Outcome.COMPLETED:
+            said.append(f"after {self.steps:,} steps {self.outcome}")
+        if self.kept is not None:
+            said.append(f"the weights of epoch {self.kept} are kept, the lowest validation loss")
+        return "; ".join(said)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -118,7 +140,29 @@ class History:
 
     def joined(self, later: "History") -> "History":
         """This history with a later one behind it."""
-        return History(self.epochs + later.epochs, later.outcome, later.training)
+        steps = self.steps + later.steps
+        return History(self.epochs + later.epochs, later.outcome, later.training, steps, later.kept)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "epochs": [dataclasses.asdict(epoch) for epoch in self.epochs],
+            "outcome": self.outcome.name,
+            "training": self.training.to_dict(),
+            "steps": self.steps,
+            "kept": self.kept,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "History":
+        """From what :meth:`to_dict` gave."""
+        return cls(
+            tuple(Epoch(**epoch) for epoch in document["epochs"]),
+            Outcome[document["outcome"]],
+            Training.from_dict(document["training"]),
+            document["steps"],
+            document["kept"],
+        )
 
     def plot(self) -> "Figure":
         """Losses and metrics by epoch."""

@@ -1,9 +1,9 @@
 """Training and validation: one loop over batches, straight from memory or a mapped file."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,30 +13,82 @@ from torch import Tensor, nn
 
 from secchi.data.task import Kind, Labels
 from secchi.errors import DataError
+from secchi.models.groups import uses_batch_statistics
 from secchi.models.heads import log_probabilities
-from secchi.seeding import stream
+from secchi.seeding import stream, stream_seed
+from secchi.training.averaging import WeightAverage
 from secchi.training.history import Epoch, History, Outcome
+from secchi.training.losses import task_losses, weighted_mean
+from secchi.training.memory import is_out_of_memory
 from secchi.training.metrics import metric
-from secchi.training.optimizers import Optimizer
+from secchi.training.optimizers import Optimizer, ParameterGroup, one_group
+from secchi.training.schedules import At
 from secchi.training.spec import Training
 from secchi.training.state import TrainState
-from secchi.training.steps import Batch, Step, evaluation_step, train_step
+from secchi.training.steps import Batch, forward, gradient_step
+from secchi.training.stopping import EarlyStopping, KeepBest
 
 SMALL_STEP = 2**24
 """Multiplications in a step's forward pass below which it stays on one core: about 1 ms."""
 
-EVALUATION_ROWS = 4096
-"""Rows in a batch where no gradient is needed."""
+EVALUATION_NUMBERS = 2**23
+"""Numbers of inputs in a batch where no gradient is needed."""
 
 
 class Inputs(Protocol):
-    """Rows that can be taken: a :class:`secchi.features.cache.FeatureTable`, say."""
+    """Rows that can be taken: a :class:`secchi.features.cache.FeatureTable`, say.
+
+    Attributes:
+        width: Numbers in a row.
+    """
+
+    width: int
 
     def __len__(self) -> int: ...
 
-    def take(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
-        """Some rows, as float32 of shape (rows, …) in memory."""
+    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> NDArray[np.generic]:
+        """Some rows, of shape (rows, …), in memory.
+
+        Args:
+            rows: Their places.
+            epoch: Augmented rows differ from epoch to epoch; others are always the same.
+        """
         ...
+
+
+Mixing = Callable[[Tensor, int], tuple[Tensor, Tensor | None]]
+"""(inputs, seed): mixed inputs, and the share of each row's own truth, or None where unmixed."""
+
+
+class Keeper(Protocol):
+    """Keeps the state of a run while it goes on, so that it can be killed anywhere."""
+
+    def restore(self, state: TrainState) -> bool:
+        """Bring a state to what was kept; False where nothing was."""
+        ...
+
+    def offer(self, state: TrainState) -> None:
+        """Called after every step; keeps the state where it is time to."""
+        ...
+
+
+class Execution(NamedTuple):
+    """Where and how a network computes, which changes its numbers by rounding alone.
+
+    Attributes:
+        device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        precision: ``"fp32"``, or ``"bf16"`` under autocast.
+        micro: Rows that are computed at once in a training step; None takes the whole batch.
+        compiled: Whether torch compiles the network first.
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    micro: int | None = None
+    compiled: bool = False
+
+
+ON_CPU = Execution()
 
 
 class Rows(NamedTuple):
@@ -67,14 +119,20 @@ def train(
     training: Training,
     *,
     metrics: Sequence[str] = ("accuracy",),
+    groups: Sequence[ParameterGroup] | None = None,
     first_epoch: int = 0,
-    device: str = "cpu",
+    execution: Execution = ON_CPU,
+    mixing: Mixing | None = None,
     observe: Callable[[Epoch], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> History:
     """Train a network.
 
-    The order of the batches in an epoch follows from the training's seed and the epoch's number
-    alone, so the same call gives the same numbers.
+    The order of the batches and every random choice in a step follow from the training's seed,
+    the epoch's number and the step's alone, so the same call gives the same numbers, and nothing
+    has to be replayed where a killed run goes on.
 
     Args:
         net: What is trained, in place; it is left in evaluation mode.
@@ -82,50 +140,257 @@ def train(
         valid_rows: What it is judged by after every epoch.
         training: How.
         metrics: Names for :func:`secchi.training.metrics.metric`.
+        groups: Its parameters by layer group, first layers first; None takes them as one.
         first_epoch: The number of the first epoch.
-        device: Where the network computes.
+        execution: Where it computes.
+        mixing: Mixes the inputs of a batch (mixup, cutmix).
         observe: Sees every epoch's record when it is done, and changes nothing.
+        progress: Called with (rows trained so far, rows to train in all).
+        tell: Told what a person should know at once, in a line.
+        keeper: Keeps the state on the way.
 
     Raises:
         DataError: One side has no rows, or only rows of weight zero.
+        SpecError: More learning rates than layer groups.
     """
     for name, side in (("training", train_rows), ("validation", valid_rows)):
         weights = side.labels.weights
         if not len(side.labels) or (weights is not None and not weights.any()):
             raise DataError(f"no {name} row counts: there are none, or all have the weight 0")
-    net.to(device)
-    optimizer = Optimizer(training.optimizer, net.parameters(), training.lr, training.weight_decay)
-    state = TrainState(net, optimizer, epoch=first_epoch)
-    epochs: list[Epoch] = []
-    outcome = Outcome.COMPLETED
-    for _ in range(training.epochs):
-        started = time.perf_counter()
-        order = stream(training.seed, f"batch order of epoch {state.epoch}").permutation(
-            len(train_rows.labels)
-        )
-        net.train()
-        size = training.batch_size
-        rows = (order[start : start + size] for start in range(0, len(order), size))
-        step = partial(train_step, state, train_rows.labels.task)
-        with _threads_for(net, training.batch_size):
-            train_loss, _ = _run(step, train_rows, rows, device)
-        valid = evaluate(net, valid_rows, metrics=metrics, device=device)
-        # The last step of an epoch may be the one that lost the weights.
-        if not np.isfinite([train_loss, valid.loss]).all():
-            outcome = Outcome.DIVERGED
-        seconds = time.perf_counter() - started
-        epochs.append(Epoch(state.epoch, train_loss, valid.loss, valid.metrics, seconds))
-        state.epoch += 1
-        if observe:
-            observe(epochs[-1])
-        if outcome is not Outcome.COMPLETED:
-            break
+    net.to(execution.device)
+    state = _begin(net, training, groups, first_epoch, execution)
+    if keeper:
+        keeper.restore(state)
+    epochs = _Epochs(state, train_rows, training, execution, mixing, progress, tell, keeper)
+    outcome = _verdict(state, training)
+    with torch.random.fork_rng(devices=_gpus(execution.device)):
+        while outcome is None and len(state.epochs) < training.epochs:
+            started = time.perf_counter()
+            outcome = epochs.steps()
+            if outcome is not None:
+                break
+            with state.average.applied() if state.average else contextlib.nullcontext():
+                valid = evaluate(net, valid_rows, metrics=metrics, execution=execution)
+                _finish_epoch(state, training, valid, time.perf_counter() - started)
+            if observe:
+                observe(state.epochs[-1])
+            if keeper:
+                keeper.offer(state)
+            outcome = _verdict(state, training)
+    kept = _settle(state, outcome)
     net.eval()
-    return History(tuple(epochs), outcome, training)
+    outcome = outcome or Outcome.COMPLETED
+    return History(tuple(state.epochs), outcome, training, state.step, kept)
+
+
+def _begin(
+    net: nn.Module,
+    training: Training,
+    groups: Sequence[ParameterGroup] | None,
+    first_epoch: int,
+    execution: Execution,
+) -> TrainState:
+    micro = min(execution.micro or training.batch_size, training.batch_size)
+    return TrainState(
+        net,
+        Optimizer(training, groups or one_group(net)),
+        WeightAverage(net, training.ema) if training.ema else None,
+        first_epoch,
+        micro,
+        EarlyStopping(training.patience).init(),
+        KeepBest(training.keep_best).init(),
+    )
+
+
+def _finish_epoch(
+    state: TrainState, training: Training, valid: "Evaluation", seconds: float
+) -> None:
+    """Write an epoch's record, and let the rules see it."""
+    train_loss = state.loss_sum / state.weight_sum if state.weight_sum else float("nan")
+    epoch = Epoch(state.epoch, train_loss, valid.loss, valid.metrics, seconds)
+    state.epochs.append(epoch)
+    state.stopping, _ = EarlyStopping(training.patience).update(state.stopping, epoch)
+    state.keeping, is_best = KeepBest(training.keep_best).update(state.keeping, epoch)
+    if is_best:
+        state.best = state.weights()
+    state.epoch += 1
+    state.batch, state.loss_sum, state.weight_sum = 0, 0.0, 0.0
+
+
+def _verdict(state: TrainState, training: Training) -> Outcome | None:
+    """Whether the epochs so far end the run, and how."""
+    if not state.epochs:
+        return None
+    last = state.epochs[-1]
+    if not (math.isfinite(last.train_loss) and math.isfinite(last.valid_loss)):
+        return Outcome.DIVERGED
+    if EarlyStopping(training.patience).stops(state.stopping):
+        return Outcome.STOPPED_EARLY
+    return None
+
+
+def _settle(state: TrainState, outcome: Outcome | None) -> int | None:
+    """Leave in the network the weights that are kept; the epoch that they are of, if not the last.
+
+    Where training went wrong they are those of the last good epoch, where the best are kept
+    those of the best, where an average is kept the average.
+    """
+    state.optimizer.zero_grad()
+    if state.best:
+        state.net.load_state_dict(state.best)
+        last = state.epochs[-1].number if state.epochs else None
+        return state.keeping.best if state.keeping.best != last else None
+    if outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
+        state.net.load_state_dict(state.good)
+    elif state.average:
+        state.average.settle()
+    return None
+
+
+class _Epochs:
+    """The steps of one epoch after the other."""
+
+    def __init__(
+        self,
+        state: TrainState,
+        rows: Rows,
+        training: Training,
+        execution: Execution,
+        mixing: Mixing | None,
+        progress: Callable[[int, int], None] | None,
+        tell: Callable[[str], None] | None,
+        keeper: Keeper | None,
+    ) -> None:
+        self._state = state
+        self._rows = rows
+        self._training = training
+        self._execution = execution
+        self._mixing = mixing
+        self._progress = progress
+        self._tell = tell
+        self._keeper = keeper
+        self._per_step = training.batch_size * training.accumulate
+        self._per_epoch = -(-len(rows.labels) // self._per_step)
+        self._net: nn.Module = state.net
+        if execution.compiled:
+            self._net = torch.compile(state.net)  # type: ignore[assignment]
+
+    def steps(self) -> Outcome | None:
+        """What is left of an epoch's steps; how the run ended, where it did."""
+        state, training = self._state, self._training
+        state.net.train()
+        if state.batch == 0:
+            state.good = state.weights()
+        order = stream(training.seed, f"batch order of epoch {state.epoch}").permutation(
+            len(self._rows.labels)
+        )
+        with _threads_for(state.net, training.batch_size):
+            while state.batch < self._per_epoch:
+                start = state.batch * self._per_step
+                outcome = self._step(order[start : start + self._per_step])
+                if outcome is not None:
+                    return outcome
+                if self._progress:
+                    self._progress(state.step * self._per_step, self._total)
+                if self._keeper:
+                    self._keeper.offer(state)
+        return None
+
+    @property
+    def _total(self) -> int:
+        return self._training.epochs * self._per_epoch * self._per_step
+
+    def _step(self, chosen: NDArray[np.int64]) -> Outcome | None:
+        state, training = self._state, self._training
+        purpose = f"step {state.batch} of epoch {state.epoch}"
+        loss = self._gradient(chosen, purpose)
+        if loss is None:
+            return Outcome.OUT_OF_MEMORY
+        if not (math.isfinite(loss) and math.isfinite(self._clipped_length())):
+            return Outcome.DIVERGED
+        at = At(state.step, training.epochs * self._per_epoch, self._per_epoch)
+        schedule = training.schedule
+        moment = training.base_momentum
+        moment = schedule.momentum(at, moment) if moment else 0.0
+        state.optimizer.step(schedule.factor(at), moment)
+        if state.average:
+            state.average.update()
+        weights = self._rows.labels.weights
+        here = float(len(chosen) if weights is None else weights[chosen].sum())
+        state.loss_sum += loss * here
+        state.weight_sum += here
+        state.step += 1
+        state.batch += 1
+        return None
+
+    def _gradient(self, chosen: NDArray[np.int64], purpose: str) -> float | None:
+        """Leave the gradient of a step in the parameters; its loss, or None without the memory.
+
+        Where memory is short, fewer rows are computed at once and their gradients added up.
+        """
+        state, before = self._state, self._state.micro
+        while True:
+            try:
+                _seed(stream_seed(self._training.seed, purpose), self._execution.device)
+                loss = gradient_step(
+                    self._net,
+                    state.optimizer,
+                    self._rows.labels.task,
+                    list(self._batches(chosen, purpose)),
+                    micro=state.micro,
+                    smoothing=self._training.label_smoothing,
+                    precision=self._execution.precision,
+                )
+                result = float(loss)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if state.micro == 1:
+                    return None
+            # Outside of the handler, whose traceback would hold on to the step's memory.
+            state.optimizer.zero_grad()
+            state.micro = -(-state.micro // 2)
+            if self._execution.device == "cuda":
+                torch.cuda.empty_cache()
+        if state.micro != before and self._tell:
+            self._tell(self._about_memory())
+            self._tell = None
+        return result
+
+    def _about_memory(self) -> str:
+        state, training = self._state, self._training
+        parts = -(-training.batch_size // state.micro)
+        message = (
+            f"out of memory: a batch of {training.batch_size} is computed in {parts} parts of "
+            f"{state.micro} from now on, and their gradients are added up"
+        )
+        if uses_batch_statistics(state.net):
+            return f"{message}; batch normalisation sees {state.micro} rows at a time instead"
+        return f"{message}: the same steps"
+
+    def _clipped_length(self) -> float:
+        """Clip the gradient where that is asked for; how long it was, by some measure of length."""
+        parameters = self._state.optimizer.parameters
+        if self._training.clip is not None:
+            return float(nn.utils.clip_grad_norm_(parameters, self._training.clip))
+        lengths = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
+        return float(torch.stack(lengths).sum()) if lengths else 0.0
+
+    def _batches(self, chosen: NDArray[np.int64], purpose: str) -> Iterator[Batch]:
+        size = self._training.batch_size
+        for start in range(0, len(chosen), size):
+            rows = chosen[start : start + size]
+            batch = _batch(self._rows, rows, self._execution.device, self._state.epoch)
+            if self._mixing:
+                seed = stream_seed(self._training.seed, f"mixing of batch {start} of {purpose}")
+                inputs, own = self._mixing(batch.inputs.float(), seed)
+                batch = batch._replace(inputs=inputs, own=own)
+            yield batch
 
 
 def evaluate(
-    net: nn.Module, rows: Rows, *, metrics: Sequence[str] = (), device: str = "cpu"
+    net: nn.Module, rows: Rows, *, metrics: Sequence[str] = (), execution: Execution = ON_CPU
 ) -> Evaluation:
     """Judge a network, in evaluation mode.
 
@@ -133,18 +398,38 @@ def evaluate(
         net: The network; it is left in evaluation mode.
         rows: What it is judged by.
         metrics: Names for :func:`secchi.training.metrics.metric`.
-        device: Where it computes.
+        execution: Where it computes.
     """
-    net.to(device).eval()
-    count = len(rows.labels)
-    chunks = (
-        np.arange(start, min(start + EVALUATION_ROWS, count))
-        for start in range(0, count, EVALUATION_ROWS)
-    )
-    step = partial(evaluation_step, net, rows.labels.task)
-    with _threads_for(net, min(count, EVALUATION_ROWS)):
-        loss, outputs = _run(step, rows, chunks, device, keep=True)
-    return Evaluation(loss, score(rows.labels, outputs, metrics), outputs)
+    task = rows.labels.task
+    outputs = outputs_of(net, rows.inputs, task.outputs, execution)
+    values = [torch.from_numpy(truth) for truth in rows.labels.values]
+    weights = rows.labels.weights
+    each = task_losses(task, outputs, values)
+    loss = weighted_mean(each, None if weights is None else torch.from_numpy(weights))
+    return Evaluation(float(loss), score(rows.labels, outputs, metrics), outputs)
+
+
+def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution = ON_CPU) -> Tensor:
+    """What a network gives for rows, in evaluation mode.
+
+    Args:
+        net: The network; it is left in evaluation mode.
+        inputs: The rows.
+        width: Numbers that it gives for each.
+        execution: Where it computes.
+
+    Returns:
+        float32 of shape (rows, width), on the processor.
+    """
+    net.to(execution.device).eval()
+    size = min(max(1, EVALUATION_NUMBERS // inputs.width), max(1, len(inputs)))
+    outputs = torch.empty(len(inputs), width)
+    with _threads_for(net, size), torch.inference_mode():
+        for start in range(0, len(inputs), size):
+            chosen = np.arange(start, min(start + size, len(inputs)))
+            given = torch.from_numpy(inputs.take(chosen)).to(execution.device)
+            outputs[start : start + size] = forward(net, given, execution.precision).cpu()
+    return outputs
 
 
 def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, float]:
@@ -185,34 +470,21 @@ def _threads_for(net: nn.Module, batch_size: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run(
-    step: Step,
-    rows: Rows,
-    batches: Iterator[NDArray[np.int64]],
-    device: str,
-    keep: bool = False,
-) -> tuple[float, Tensor]:
-    """One pass: the mean loss by weight of the rows, and the outputs where they are kept."""
-    total, weight = 0.0, 0.0
-    outputs: list[Tensor] = []
-    for chosen in batches:
-        batch = _batch(rows, chosen, device)
-        result = step(batch)
-        here = float(len(chosen) if batch.weights is None else batch.weights.sum())
-        total += float(result.loss) * here
-        weight += here
-        if keep:
-            outputs.append(result.outputs.float().cpu())
-        elif not np.isfinite(total):
-            break  # the weights are lost; the caller names the outcome
-    mean = total / weight if weight else float("nan")
-    return mean, torch.cat(outputs) if outputs else torch.empty(0, rows.labels.task.outputs)
-
-
-def _batch(rows: Rows, chosen: NDArray[np.int64], device: str) -> Batch:
+def _batch(rows: Rows, chosen: NDArray[np.int64], device: str, epoch: int = 0) -> Batch:
     labels = rows.labels.take(chosen)
     return Batch(
-        torch.from_numpy(rows.inputs.take(chosen)).to(device),
+        torch.from_numpy(rows.inputs.take(chosen, epoch)).to(device),
         tuple(torch.from_numpy(values).to(device) for values in labels.values),
         None if labels.weights is None else torch.from_numpy(labels.weights).to(device),
     )
+
+
+def _gpus(device: str) -> list[int]:
+    return [torch.cuda.current_device()] if device == "cuda" else []
+
+
+def _seed(seed: int, device: str) -> None:
+    """Seed the generators that a step draws from, and no other GPU's."""
+    torch.default_generator.manual_seed(seed)
+    if device == "cuda":
+        torch.cuda.manual_seed(seed)

@@ -6,89 +6,177 @@ parity test holds them to the classes.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 from torch.optim.adamw import adamw
+from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-Buffers = dict[str, list[Any]]
-"""What a rule remembers of each parameter, by name."""
+from secchi.training.spec import Training, spread
 
-Rule = Callable[[list[Tensor], list[Tensor], Buffers, float, float], None]
-"""(parameters, gradients, buffers, learning rate, weight decay): moves the parameters."""
+Memory = dict[str, Tensor]
+"""What a rule remembers of one parameter, by name."""
+
+
+class Settings(NamedTuple):
+    """What a rule moves by in one step."""
+
+    lr: float
+    weight_decay: float
+    momentum: float
+    nesterov: bool
+
+
+Rule = Callable[[list[Tensor], list[Tensor], list[Memory], Settings], None]
+"""(parameters, gradients, a memory for each, settings): moves the parameters."""
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters that share a learning rate, and what a person calls them."""
+
+    name: str
+    parameters: Sequence[nn.Parameter]
 
 
 @dataclasses.dataclass
-class Group:
+class _Group:
     """Parameters that share a learning rate and a weight decay."""
 
     parameters: list[nn.Parameter]
     lr: float
     weight_decay: float
-    buffers: Buffers = dataclasses.field(default_factory=dict)
+    memories: list[Memory] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memories = [{} for _ in self.parameters]
 
 
 class Optimizer:
     """Moves the parameters of a network against their gradients.
 
-    Weight decay spares biases and everything else of one dimension.
+    Weight decay spares biases, norms and everything else of one dimension.
 
     Args:
-        name: One of :data:`OPTIMIZERS`.
-        parameters: What it is to change; those without ``requires_grad`` are left out.
-        lr: The learning rate.
-        weight_decay: For weights of two dimensions or more.
+        training: Names the rule, the rates, the momentum and the weight decay.
+        groups: What it is to change, first layers first; parameters without ``requires_grad``,
+            and groups of such parameters alone, are left out.
+
+    Attributes:
+        parameters: Everything that it changes.
+
+    Raises:
+        SpecError: The training names more rates than there are groups.
     """
 
-    def __init__(
-        self, name: str, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float
-    ) -> None:
-        trained = [p for p in parameters if p.requires_grad]
-        self._rule = OPTIMIZERS[name]
-        self.groups = [
-            Group([p for p in trained if p.ndim > 1], lr, weight_decay),
-            Group([p for p in trained if p.ndim <= 1], lr, 0.0),
-        ]
+    def __init__(self, training: Training, groups: Sequence[ParameterGroup]) -> None:
+        self._rule = OPTIMIZERS[training.optimizer]
+        self._momentum = training.base_momentum
+        self._nesterov = training.nesterov
+        self._groups: list[_Group] = []
+        trained = [[p for p in group.parameters if p.requires_grad] for group in groups]
+        trained = [parameters for parameters in trained if parameters]
+        for parameters, lr in zip(trained, spread(training.rates, len(trained)), strict=True):
+            weights = [p for p in parameters if p.ndim > 1]
+            others = [p for p in parameters if p.ndim <= 1]
+            self._groups.append(_Group(weights, lr, training.weight_decay))
+            self._groups.append(_Group(others, lr, 0.0))
+        self.parameters = [p for group in self._groups for p in group.parameters]
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for group in self.groups:
-            for parameter in group.parameters:
-                parameter.grad = None
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @torch.no_grad()
-    def step(self) -> None:
-        """Move every parameter once."""
-        for group in self.groups:
-            moved = [p for p in group.parameters if p.grad is not None]
-            gradients = [p.grad for p in moved if p.grad is not None]
+    def step(self, factor: float = 1.0, momentum: float | None = None) -> None:
+        """Move every parameter once.
+
+        Args:
+            factor: What each group's learning rate is multiplied with.
+            momentum: None takes the training's.
+        """
+        moment = self._momentum if momentum is None else momentum
+        for group in self._groups:
+            moved = [
+                (p, p.grad, memory)
+                for p, memory in zip(group.parameters, group.memories, strict=True)
+                if p.grad is not None
+            ]
             if moved:
-                self._rule([*moved], gradients, group.buffers, group.lr, group.weight_decay)
+                parameters, gradients, memories = zip(*moved, strict=True)
+                settings = Settings(group.lr * factor, group.weight_decay, moment, self._nesterov)
+                self._rule([*parameters], [*gradients], [*memories], settings)
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers, as tensors by name."""
+        return {
+            f"{number}.{name}.{place}": value
+            for number, group in enumerate(self._groups)
+            for place, memory in enumerate(group.memories)
+            for name, value in memory.items()
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Remember what :meth:`state` gave of an optimizer with the same groups."""
+        for group in self._groups:
+            group.memories = [{} for _ in group.parameters]
+        for key, value in state.items():
+            number, name, place = key.split(".")
+            group = self._groups[int(number)]
+            if name != _STEPS:
+                # In the parameter's own memory format, in which the arithmetic rounds alike.
+                value = torch.empty_like(group.parameters[int(place)]).copy_(value)
+            group.memories[int(place)][name] = value
+
+
+def one_group(network: nn.Module) -> list[ParameterGroup]:
+    """All of a network's parameters as one group."""
+    return [ParameterGroup("network", list(network.parameters()))]
+
+
+_STEPS = "steps"
 
 
 def _sgd(
-    parameters: list[Tensor],
-    gradients: list[Tensor],
-    buffers: Buffers,
-    lr: float,
-    weight_decay: float,
+    parameters: list[Tensor], gradients: list[Tensor], memories: list[Memory], settings: Settings
 ) -> None:
-    """Stochastic gradient descent with momentum 0.9, torch's way: the new gradient unscaled."""
-    momenta = buffers.setdefault("momentum", [None] * len(parameters))
+    """Stochastic gradient descent, with momentum torch's way: the new gradient unscaled."""
+    momentum = settings.momentum
     sgd(
         parameters,
         gradients,
-        momenta,
-        lr=lr,
-        weight_decay=weight_decay,
-        momentum=0.9,
+        _averages("momentum", parameters, memories) if momentum else [None] * len(parameters),
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        momentum=momentum,
         dampening=0.0,
-        nesterov=False,
+        nesterov=settings.nesterov,
         maximize=False,
+    )
+
+
+def _rmsprop(
+    parameters: list[Tensor], gradients: list[Tensor], memories: list[Memory], settings: Settings
+) -> None:
+    """RMSprop (Hinton, 2012) with torch's constants: alpha 0.99, epsilon 1e-8."""
+    rmsprop(
+        parameters,
+        gradients,
+        _averages("square", parameters, memories),
+        [],
+        _averages("momentum", parameters, memories) if settings.momentum else [],
+        _steps(memories),
+        lr=settings.lr,
+        alpha=0.99,
+        eps=1e-8,
+        weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
+        centered=False,
     )
 
 
@@ -106,29 +194,40 @@ def _adam_like(
     function: Callable[..., None],
     parameters: list[Tensor],
     gradients: list[Tensor],
-    buffers: Buffers,
-    lr: float,
-    weight_decay: float,
+    memories: list[Memory],
+    settings: Settings,
 ) -> None:
-    if not buffers:
-        buffers["mean"] = [torch.zeros_like(p) for p in parameters]
-        buffers["square"] = [torch.zeros_like(p) for p in parameters]
-        buffers["steps"] = [torch.zeros(()) for _ in parameters]
     function(
         parameters,
         gradients,
-        buffers["mean"],
-        buffers["square"],
+        _averages("mean", parameters, memories),
+        _averages("square", parameters, memories),
         [],
-        buffers["steps"],
+        _steps(memories),
         amsgrad=False,
-        beta1=0.9,
+        beta1=settings.momentum,
         beta2=0.999,
-        lr=lr,
-        weight_decay=weight_decay,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
         eps=1e-8,
         maximize=False,
     )
 
 
-OPTIMIZERS: dict[str, Rule] = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
+def _averages(name: str, parameters: list[Tensor], memories: list[Memory]) -> list[Tensor]:
+    """One running average of each parameter's gradients, zeros at first."""
+    for parameter, memory in zip(parameters, memories, strict=True):
+        if name not in memory:
+            memory[name] = torch.zeros_like(parameter)
+    return [memory[name] for memory in memories]
+
+
+def _steps(memories: list[Memory]) -> list[Tensor]:
+    """How many steps each parameter has moved, on the processor, as torch counts them."""
+    for memory in memories:
+        if _STEPS not in memory:
+            memory[_STEPS] = torch.zeros(())
+    return [memory[_STEPS] for memory in memories]
+
+
+OPTIMIZERS: dict[str, Rule] = {"sgd": _sgd, "rmsprop": _rmsprop, "adam": _adam, "adamw": _adamw}

@@ -2,12 +2,20 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from secchi.errors import SpecError, did_you_mean
+import numpy as np
 
-OPTIMIZER_NAMES = ("sgd", "adam", "adamw")
+from secchi.errors import SpecError, did_you_mean
+from secchi.training.schedules import Constant, Restarts, Schedule, schedule_named
+
+OPTIMIZER_NAMES = ("sgd", "rmsprop", "adam", "adamw")
+
+_DEFAULT_MOMENTUM = {"sgd": 0.0, "rmsprop": 0.0, "adam": 0.9, "adamw": 0.9}
+
+_WHAT = "this training cannot be"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +23,26 @@ class Training:
     """How a network is trained.
 
     Attributes:
-        optimizer: ``"sgd"`` (with momentum 0.9), ``"adam"`` or ``"adamw"``.
-        lr: The learning rate.
-        epochs: Passes over the training rows.
-        batch_size: Rows in a step; the last batch of an epoch may be shorter.
-        weight_decay: Pull of the weights, not the biases, towards zero.
-        seed: Names the order of the batches.
+        optimizer: ``"sgd"``, ``"rmsprop"``, ``"adam"`` or ``"adamw"``, as torch has them.
+        lr: The learning rate, at the top of the schedule. For layer groups: two rates are those of
+            the first and the last trained group, the ones between in even ratios; more than two
+            are shared out over the groups in their order.
+        epochs: Passes over the training rows; with restarts they follow from the cycles.
+        batch_size: Rows in a batch; the last one of an epoch may be shorter.
+        accumulate: Batches whose gradients are averaged for one step.
+        schedule: How the rate moves: a :class:`secchi.training.schedules.Schedule` or its name.
+        momentum: Of sgd and rmsprop (None: 0), or Adam's first beta (None: 0.9).
+        nesterov: Nesterov's momentum, for sgd.
+        weight_decay: Pull of the weights, not of biases and norms, towards zero.
+        clip: The longest that the gradient of all weights together may be; None leaves it alone.
+        label_smoothing: The share of a label that is spread over all classes.
+        ema: Decay of the exponential moving average of the weights, which is what is judged and
+            kept; None keeps the weights themselves.
+        patience: Epochs without a lower validation loss after which training stops; None goes on.
+        keep_best: Keep the weights of the epoch with the lowest validation loss, not the last.
+        batch_statistics: Whether batch normalisation that trains uses the statistics of each batch
+            rather than those it came with; None: only where the body started from random weights.
+        seed: Names the order of the batches and every other random choice.
 
     Raises:
         SpecError: With every fault at once.
@@ -29,58 +51,176 @@ class Training:
     Traceback (most recent call last):
     ...
     secchi.errors.SpecError: this training cannot be: optimizer is 'adamv', which is none of \
-sgd, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a number above 0
+sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a number above 0
+    >>> Training(schedule=Restarts(cycles=3, cycle_mult=2)).epochs
+    7
     """
 
     optimizer: str = "adamw"
-    lr: float = 1e-2
+    lr: float | tuple[float, ...] = 1e-2
     epochs: int = 10
     batch_size: int = 64
+    accumulate: int = 1
+    schedule: Schedule = Constant()
+    momentum: float | None = None
+    nesterov: bool = False
     weight_decay: float = 1e-2
+    clip: float | None = None
+    label_smoothing: float = 0.0
+    ema: float | None = None
+    patience: int | None = None
+    keep_best: bool = False
+    batch_statistics: bool | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
+        faults = self._faults()
+        try:
+            object.__setattr__(self, "schedule", schedule_named(self.schedule))
+        except SpecError as error:
+            faults += error.faults
+        if faults:
+            raise SpecError(_WHAT, faults)
+        # NumPy's numbers become Python's, which JSON can hold.
+        kinds = dict.fromkeys(_WHOLE, int) | dict.fromkeys(_NUMBERS, float)
+        for name, kind in (kinds | dict.fromkeys(_CHOICES, bool)).items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, kind(value))
+        rates = tuple(float(rate) for rate in _as_rates(self.lr))
+        object.__setattr__(self, "lr", rates[0] if len(rates) == 1 else rates)
+        if self.schedule.length is not None:
+            object.__setattr__(self, "epochs", self.schedule.length)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rate, or rates, as a tuple."""
+        return self.lr if isinstance(self.lr, tuple) else (self.lr,)
+
+    @property
+    def base_momentum(self) -> float:
+        """The momentum where the schedule does not move it."""
+        return _DEFAULT_MOMENTUM[self.optimizer] if self.momentum is None else self.momentum
+
+    def but(self, **changes: Any) -> "Training":
+        """The same with some fields changed; a change of None changes nothing.
+
+        ``cycles``, ``cycle_len`` and ``cycle_mult`` are short for ``schedule=Restarts(...)``.
+
+        Raises:
+            SpecError: With every field that does not exist and every value that cannot be.
+
+        >>> Training().but(cycles=3, cycle_len=1, cycle_mult=2).epochs
+        7
+        """
+        fields = [field.name for field in dataclasses.fields(self)]
+        known = [*fields, *_CYCLES]
+        unknown = [name for name in changes if name not in known]
+        faults = [f"there is no {name!r}{did_you_mean(name, known)}" for name in unknown]
+        given = {k: v for k, v in changes.items() if k in known and v is not None}
+        cycles = {name: given.pop(name) for name in _CYCLES if name in given}
+        try:
+            if cycles:
+                if clash := [name for name in ("epochs", "schedule") if name in given]:
+                    faults.append(f"{' and '.join(clash)} cannot be given with cycles")
+                # As a mapping, whose faults are told together with those of the other fields.
+                given["schedule"] = {"name": Restarts.name, "cycles": 1, **cycles}
+            elif "epochs" in given and "schedule" not in given and self.schedule.length is not None:
+                given["schedule"] = Constant()  # epochs instead of cycles
+            changed = dataclasses.replace(self, **given)
+        except SpecError as error:
+            faults += error.faults
+        if faults:
+            raise SpecError(_WHAT, faults)
+        return changed
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["lr"] = list(self.lr) if isinstance(self.lr, tuple) else self.lr
+        return values | {"schedule": self.schedule.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Training":
+        """From what :meth:`to_dict` gave."""
+        return cls(**document)
+
+    def _faults(self) -> list[str]:
         faults = []
         if self.optimizer not in OPTIMIZER_NAMES:
             hint = did_you_mean(str(self.optimizer), OPTIMIZER_NAMES)
             known = ", ".join(OPTIMIZER_NAMES)
             faults.append(f"optimizer is {self.optimizer!r}, which is none of {known}{hint}")
-        if not (_is_number(self.lr) and self.lr > 0):
+        rates = _as_rates(self.lr)
+        if not rates or not all(_is_number(rate) and rate > 0 for rate in rates):
             faults.append(f"lr is {self.lr!r}, which is not a number above 0")
-        for name, least in (("epochs", 0), ("batch_size", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if not _is_whole(value) or value < least:
+        for name, value in self._not_left_out(_WHOLE):
+            if not (_is_whole(value) and value >= _WHOLE[name]):
+                least = _WHOLE[name]
                 faults.append(f"{name} is {value!r}, which is not a whole number from {least} on")
-        if not (_is_number(self.weight_decay) and self.weight_decay >= 0):
-            faults.append(f"weight_decay is {self.weight_decay!r}, which is not a number from 0 on")
-        if faults:
-            raise SpecError("this training cannot be", faults)
-        # NumPy's numbers become Python's, which JSON can hold.
-        plain = {"lr": float, "weight_decay": float, "epochs": int, "batch_size": int, "seed": int}
-        for name, python_type in plain.items():
-            object.__setattr__(self, name, python_type(getattr(self, name)))
+        for name, value in self._not_left_out(_NUMBERS):
+            holds, words = _NUMBERS[name]
+            if not (_is_number(value) and holds(value)):
+                faults.append(f"{name} is {value!r}, which is not {words}")
+        for name, value in self._not_left_out(_CHOICES):
+            if not isinstance(value, bool | np.bool_):
+                faults.append(f"{name} is {value!r}, which is neither True nor False")
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            faults.append("nesterov needs the optimizer 'sgd' and a momentum above 0")
+        return faults
 
-    def but(self, **changes: Any) -> "Training":
-        """The same with some fields changed; a change of None changes nothing.
+    def _not_left_out(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """Fields and their values, but for those that are None and may be."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None or name not in _OPTIONAL:
+                yield name, value
 
-        Raises:
-            SpecError: With every field that does not exist and every value that cannot be.
-        """
-        fields = [field.name for field in dataclasses.fields(self)]
-        unknown = [name for name in changes if name not in fields]
-        faults = [f"there is no {name!r}{did_you_mean(name, fields)}" for name in unknown]
-        given = {k: v for k, v in changes.items() if k in fields and v is not None}
-        try:
-            changed = dataclasses.replace(self, **given)
-        except SpecError as error:
-            faults += error.faults
-        if faults:
-            raise SpecError("this training cannot be", faults)
-        return changed
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return dataclasses.asdict(self)
+_CYCLES = ("cycles", "cycle_len", "cycle_mult")
+_WHOLE = {"epochs": 0, "batch_size": 1, "accumulate": 1, "patience": 1, "seed": 0}
+_NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "momentum": (lambda v: 0 <= v < 1, "a number from 0 on, below 1"),
+    "weight_decay": (lambda v: v >= 0, "a number from 0 on"),
+    "clip": (lambda v: v > 0, "a number above 0"),
+    "label_smoothing": (lambda v: 0 <= v < 1, "a number from 0 on, below 1"),
+    "ema": (lambda v: 0 < v < 1, "a number between 0 and 1"),
+}
+_CHOICES = ("nesterov", "keep_best", "batch_statistics")
+_OPTIONAL = ("momentum", "clip", "ema", "patience", "batch_statistics")
+
+
+def spread(rates: tuple[float, ...], groups: int) -> list[float]:
+    """One learning rate for each layer group, from those that were given.
+
+    One is for all; two are the first's and the last's, the ones between in even ratios; more are
+    shared out in their order, over runs of groups as even as can be, the last rate for the last
+    group alone (the head).
+
+    Raises:
+        SpecError: There are more rates than groups.
+
+    >>> spread((1e-4, 1e-2), 3)
+    [0.0001, 0.001, 0.01]
+    >>> spread((1e-4, 1e-3, 1e-2), 5)
+    [0.0001, 0.0001, 0.001, 0.001, 0.01]
+    """
+    if len(rates) > max(groups, 1):
+        raise SpecError(
+            _WHAT, [f"lr names {len(rates)} rates, and {groups} layer groups are trained"]
+        )
+    if len(rates) == 1 or groups == 1:
+        return [rates[-1]] * groups
+    if len(rates) == 2:
+        low, high = rates
+        shares = [place / (groups - 1) for place in range(groups)]
+        return [low ** (1 - share) * high**share for share in shares]
+    runs = len(rates) - 1
+    return [*(rates[place * runs // (groups - 1)] for place in range(groups - 1)), rates[-1]]
+
+
+def _as_rates(lr: Any) -> tuple[Any, ...]:
+    return tuple(lr) if isinstance(lr, Iterable) and not isinstance(lr, str) else (lr,)
 
 
 def _is_whole(value: Any) -> bool:

@@ -1,0 +1,143 @@
+"""What a network is given of pictures: the input at its freeze point, computed once.
+
+The more of a body is frozen, the less is left to compute in an epoch, and the smaller is what has
+to be kept. Where not even that fits the cache, pictures are decoded, or frozen layers computed,
+every time they are needed; the numbers are the same.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from secchi.data.folders import Progress
+from secchi.data.picture_split import PictureSplit
+from secchi.features.cache import FeatureCache, FeatureTable
+from secchi.features.extract import DecodedPixels, Ready, Source, extract
+from secchi.features.prepare import Prepared
+from secchi.features.views import PLAIN, AugmentedPixels, DrawnViews, PicturePixels, View
+from secchi.transforms.augment import Augmentation
+from secchi.transforms.images import ImageTransform
+
+MOST_OF_CACHE = 0.8
+"""The share of the cache's limit, and of the free disk, that one kind of input may take."""
+
+Inputs = FeatureTable | DrawnViews | AugmentedPixels | PicturePixels
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What inputs take before they are computed.
+
+    Attributes:
+        what: What is kept.
+        rows: How many rows: pictures times views.
+        bytes: What they take on disk.
+        fits: Whether there is room.
+    """
+
+    what: str
+    rows: int
+    bytes: int
+    fits: bool
+
+    def __str__(self) -> str:
+        size = f"{self.bytes / 1e6:,.0f} MB"
+        if self.fits:
+            return f"{self.what}: {self.rows:,} rows, {size} of the cache"
+        return (
+            f"{self.what}: {self.rows:,} rows would take {size}, more than the cache has room for"
+        )
+
+
+class NetworkInputs:
+    """Gives a network its inputs, of any split, augmented or not.
+
+    Args:
+        frozen: The frozen part of the body, or all of it; None gives pictures as bytes.
+        transform: What pictures are brought to.
+        cache: Where inputs are kept.
+        device: What frozen layers are computed on.
+        precision: With what precision.
+        progress: Makes what to call with (pictures done, pictures to do), given a title.
+    """
+
+    def __init__(
+        self,
+        frozen: Prepared | None,
+        transform: ImageTransform,
+        cache: FeatureCache,
+        *,
+        device: str,
+        precision: str,
+        progress: Callable[[str], AbstractContextManager[Progress | None]],
+    ) -> None:
+        self._frozen = frozen
+        self._transform = transform
+        self._cache = cache
+        self._device = device
+        self._precision = precision
+        self._progress = progress
+
+    def cost(self, rows: int, transform: ImageTransform | None = None) -> Cost:
+        """What so many rows at the freeze point, or of pixels for a transform, would take."""
+        computable = self._frozen or DecodedPixels(transform or self._transform)
+        space = computable.space({}, self._device, self._precision)
+        size = rows * space.row_bytes
+        folder = self._cache.place_for_bodies()
+        room = min(1e9 * self._cache.limit_gb, shutil.disk_usage(folder).free)
+        what = f"activations of {self._frozen.title}" if self._frozen else "decoded pictures"
+        return Cost(what, rows, size, size <= MOST_OF_CACHE * room)
+
+    def plain(self, split: PictureSplit) -> Inputs:
+        """A split's pictures as they are."""
+        cost = self.cost(len(split))
+        if not cost.fits and self._frozen is None:
+            return PicturePixels(split.files, split.digests, self._transform)
+        source = self._frozen or DecodedPixels(self._transform)
+        return self._table(split, Ready(source), PLAIN)
+
+    def augmented(
+        self,
+        split: PictureSplit,
+        augmentation: Augmentation,
+        views: int,
+        seed: int,
+    ) -> Inputs:
+        """A split's pictures augmented.
+
+        Where layers are frozen, so many versions of each are computed and kept, and every epoch
+        draws one of them; where none are, every epoch sees a version of its own.
+        """
+        if not augmentation.alters:
+            return self.plain(split)
+        if self._frozen is not None:
+            ready = Ready(self._frozen)
+            numbered = (View(augmentation, seed, number) for number in range(views))
+            return DrawnViews([self._table(split, ready, v) for v in numbered], seed)
+        canvas = augmentation.canvas(self._transform)
+        pictures: FeatureTable | PicturePixels
+        if self.cost(len(split), canvas).fits:
+            pictures = self._table(split, Ready(DecodedPixels(canvas)), PLAIN)
+        else:
+            pictures = PicturePixels(split.files, split.digests, canvas)
+        return AugmentedPixels(pictures, split.digests, augmentation, self._transform, seed)
+
+    def view(self, split: PictureSplit, view: View) -> FeatureTable:
+        """One augmented version of each of a split's pictures."""
+        return self._table(split, Ready(self._frozen or DecodedPixels(self._transform)), view)
+
+    def _table(self, split: PictureSplit, source: Source, view: View) -> FeatureTable:
+        number = f", view {view.number + 1}" if view.augmentation else ""
+        with self._progress(f"{split.name}{number}") as progress:
+            extraction = extract(
+                split.files,
+                split.digests,
+                source,
+                self._cache,
+                view=view,
+                device=self._device,
+                precision=self._precision,
+                progress=progress,
+            )
+        return extraction.table(split.digests)

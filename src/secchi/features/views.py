@@ -1,0 +1,195 @@
+"""What of a picture is computed: the picture itself, or an augmented version of it."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.data.pictures import Scratch, decode, read_bytes
+from secchi.errors import PictureError
+from secchi.features.cache import FeatureTable
+from secchi.seeding import stream, stream_seed
+from secchi.transforms.augment import Augmentation
+from secchi.transforms.images import ImageTransform, Pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One version of every picture.
+
+    Attributes:
+        augmentation: How it is changed; None leaves pictures as they are.
+        seed: Another seed changes them otherwise.
+        number: Which of several versions it is.
+    """
+
+    augmentation: Augmentation | None = None
+    seed: int = 0
+    number: int = 0
+
+    def key(self, transform: ImageTransform) -> dict[str, Any]:
+        """What names its pixels, as plain values."""
+        if self.augmentation is None:
+            return transform.to_dict()
+        return transform.to_dict() | {
+            "augmentation": self.augmentation.to_dict(),
+            "seed": self.seed,
+            "view": self.number,
+        }
+
+    def pixels(
+        self, files: Sequence[tuple[bytes, str]], transform: ImageTransform, scratch: Scratch
+    ) -> tuple[Pixels, Mapping[bytes, str]]:
+        """Read some pictures.
+
+        Args:
+            files: Their digests and paths.
+            transform: What the pixels are for.
+            scratch: Memory to decode into.
+
+        Returns:
+            uint8 of shape (files, size, size, 3), and the reason by the digest of each picture
+            that has none.
+        """
+        wanted = self.augmentation.canvas(transform) if self.augmentation else transform
+        canvas = np.zeros((len(files), wanted.size, wanted.size, 3), np.uint8)
+        faults = {}
+        for row, (digest, file) in enumerate(files):
+            try:
+                read_into(canvas[row], file, digest, wanted, scratch)
+            except PictureError as error:
+                faults[digest] = str(error)
+        if self.augmentation is None:
+            return canvas, faults
+        digests = [digest for digest, _ in files]
+        purpose = f"view {self.number}"
+        return self.augmentation.apply(
+            canvas, seeds_of(digests, self.seed, purpose), transform
+        ), faults
+
+
+PLAIN = View()
+
+
+def read_into(
+    out: Pixels, file: str, digest: bytes, transform: ImageTransform, scratch: Scratch
+) -> None:
+    """Read a picture whose content is known by its digest.
+
+    Raises:
+        PictureError: It cannot be read, or is not what it was.
+    """
+    blob = read_bytes(file)
+    if hashlib.sha256(blob).digest() != digest:
+        raise PictureError("it was changed while it was read")
+    transform(decode(blob, transform.shorter_side, scratch), out=out)
+
+
+def seeds_of(digests: Sequence[bytes], seed: int, purpose: str) -> list[int]:
+    """A seed for each picture, by its content alone, for one purpose."""
+    return [stream_seed(seed, f"{purpose} of {digest.hex()}") for digest in digests]
+
+
+class DrawnViews:
+    """Several versions of every row, of which each epoch draws one.
+
+    Args:
+        tables: One a version, with the same rows.
+        seed: Another seed draws others.
+    """
+
+    def __init__(self, tables: Sequence[FeatureTable], seed: int) -> None:
+        self.width = tables[0].width
+        self._tables = list(tables)
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._tables[0])
+
+    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> NDArray[Any]:
+        """Some rows as an epoch sees them, of shape (rows, …)."""
+        draws = stream(self._seed, f"views of epoch {epoch}")
+        drawn = draws.integers(len(self._tables), size=len(self))[rows]
+        places = np.arange(len(self))[rows]
+        parts = [(v, np.flatnonzero(drawn == v)) for v in np.unique(drawn)]
+        taken = [self._tables[view].take(places[here]) for view, here in parts]
+        together = np.empty((len(places), *taken[0].shape[1:]), taken[0].dtype)
+        for (_, here), values in zip(parts, taken, strict=True):
+            together[here] = values
+        return together
+
+
+class PicturePixels:
+    """Pictures that are decoded whenever they are taken, where there is no room to keep them.
+
+    Args:
+        files: Their paths.
+        digests: SHA-256 of each file.
+        transform: What they are brought to.
+    """
+
+    def __init__(
+        self, files: Sequence[str], digests: Sequence[bytes], transform: ImageTransform
+    ) -> None:
+        self.width = 3 * transform.size**2
+        self._files = list(zip(digests, files, strict=True))
+        self._transform = transform
+        self._scratch = Scratch()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> Pixels:
+        """Some pictures, uint8 of shape (rows, size, size, 3).
+
+        Raises:
+            PictureError: One cannot be read any more.
+        """
+        chosen = [self._files[row] for row in np.arange(len(self))[rows]]
+        size = self._transform.size
+        pixels = np.empty((len(chosen), size, size, 3), np.uint8)
+        for row, (digest, file) in enumerate(chosen):
+            try:
+                read_into(pixels[row], file, digest, self._transform, self._scratch)
+            except PictureError as error:
+                raise PictureError(f"{file} could be read before and cannot now: {error}") from None
+        return pixels
+
+
+class AugmentedPixels:
+    """Pictures that every epoch sees augmented anew.
+
+    Args:
+        canvas: The pictures, larger than they are seen: a table, or :class:`PicturePixels`.
+        digests: SHA-256 of each file, which with the epoch says how it is changed.
+        augmentation: How pictures are changed.
+        transform: What they are brought to.
+        seed: Another seed changes them otherwise.
+    """
+
+    def __init__(
+        self,
+        canvas: FeatureTable | PicturePixels,
+        digests: Sequence[bytes],
+        augmentation: Augmentation,
+        transform: ImageTransform,
+        seed: int,
+    ) -> None:
+        self.width = 3 * transform.size**2
+        self._canvas = canvas
+        self._digests = list(digests)
+        self._augmentation = augmentation
+        self._transform = transform
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> Pixels:
+        """Some pictures as an epoch sees them, uint8 of shape (rows, size, size, 3)."""
+        digests = [self._digests[row] for row in np.arange(len(self))[rows]]
+        seeds = seeds_of(digests, self._seed, f"augmentation in epoch {epoch}")
+        return self._augmentation.apply(self._canvas.take(rows), seeds, self._transform)

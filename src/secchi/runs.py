@@ -1,0 +1,230 @@
+"""The folder of a run: made when it is needed, found again when it was interrupted.
+
+::
+
+    <out>/<time>-<name>/
+        unfinished.json     what is being done, while it is not done yet
+        journal/000/        each finished call of fit: its history, and the weights after it
+        journal/001/        the one that is going on: its newest checkpoints
+        run.json ...        what a finished run leaves
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from secchi.errors import BundleError, SecchiError
+from secchi.files import write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from secchi.training.checkpoint import StateKeeper
+    from secchi.training.history import History
+
+_UNFINISHED = "unfinished.json"
+_JOURNAL = "journal"
+
+
+class RunFolder:
+    """Where a run is written.
+
+    Args:
+        out: The folder that runs go into.
+        name: What the run is called behind its time.
+    """
+
+    def __init__(self, out: Path, name: str) -> None:
+        self.out = out
+        self._name = re.sub(r"[^\w.-]+", "-", name)[:40].strip("-.") or "run"
+        self._path: Path | None = None
+        self._lock: FileLock | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder, made when it is first asked for.
+
+        Raises:
+            SecchiError: It cannot be made.
+        """
+        if self._path is None:
+            when = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+            with self.writing():
+                self._path = _new_folder(self.out, f"{when}-{self._name}")
+        return self._path
+
+    @property
+    def made(self) -> Path | None:
+        """The folder, where it has been asked for."""
+        return self._path
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn the errors of an unwritable folder into one that says which folder."""
+        try:
+            yield
+        except OSError as error:
+            raise SecchiError(
+                f"the run cannot be written to {self.out}: {error.strerror or error}; "
+                "--out (or out=) names another folder"
+            ) from error
+
+    def begin(self, key: dict[str, Any]) -> None:
+        """Note what is being done, until :meth:`finish`; this process alone goes on with it."""
+        with self.writing():
+            write_json(self.path / _UNFINISHED, key)
+            self._hold(self.path)
+
+    def resume(self, key: dict[str, Any], named: str | None = None) -> bool:
+        """Take over the newest unfinished run that does the same.
+
+        Args:
+            key: What is being done, as :meth:`begin` was told.
+            named: The only run to look at.
+
+        Returns:
+            Whether there is one that no other process is at work on.
+
+        Raises:
+            SecchiError: The named run is not there, is finished, does something else, or is
+                being worked on.
+        """
+        wanted = json.loads(json.dumps(key))
+        if named is not None:
+            place = Path(named) if os.sep in named else self.out / named
+            self._path = self._checked(Path(os.path.abspath(place)), wanted)
+            return True
+        for place in sorted(self.out.glob(f"*/{_UNFINISHED}"), reverse=True):
+            if _read(place) == wanted and self._hold(place.parent):
+                self._path = place.parent
+                return True
+        return False
+
+    def finish(self) -> None:
+        """What is being done is done."""
+        if self._path is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            (self._path / _UNFINISHED).unlink()
+        shutil.rmtree(self._path / _JOURNAL, ignore_errors=True)
+        self._release()
+
+    def _checked(self, run: Path, wanted: Any) -> Path:
+        found = _read(run / _UNFINISHED)
+        if not run.is_dir():
+            raise SecchiError(f"there is no run {run}; --resume names a folder in {self.out}")
+        if found is None:
+            raise SecchiError(f"the run {run} is finished; there is nothing to go on with")
+        if found != wanted:
+            differing = sorted(
+                k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k)
+            )
+            raise SecchiError(
+                f"the run {run} was started with other settings ({', '.join(differing)}); give "
+                "the same ones, or --fresh to start anew"
+            )
+        if not self._hold(run):
+            raise SecchiError(f"another process is at work on the run {run}")
+        return run
+
+    def _hold(self, run: Path) -> bool:
+        """Whether this process is now the only one at work on a run; ends with the process."""
+        self._release()
+        lock = FileLock(run / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return False
+        self._lock = lock
+        return True
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            with contextlib.suppress(OSError):
+                os.unlink(self._lock.lock_file)
+            self._lock = None
+
+
+class Journal:
+    """What a run has done so far: the same calls in the same order find their results again.
+
+    Args:
+        run: The run's folder.
+        seconds: Between two checkpoints of a call that is going on.
+    """
+
+    def __init__(self, run: RunFolder, seconds: float) -> None:
+        self._run = run
+        self._seconds = seconds
+        self._calls = 0
+
+    def finished(self, key: dict[str, Any], network: "nn.Module") -> "History | None":
+        """The history of the next call, where it is done, and the weights after it.
+
+        Args:
+            key: Says what the call does.
+            network: Gets the weights.
+        """
+        from secchi.training.checkpoint import load_checkpoint, read_record
+        from secchi.training.history import History
+
+        folder = self._folder / "end"
+        with contextlib.suppress(BundleError):
+            record = read_record(folder)
+            if record["key"] == json.loads(json.dumps(key)):
+                load_checkpoint(folder, network)
+                self._calls += 1
+                return History.from_dict(json.loads(record["history"]))
+        return None
+
+    def keeper(self, key: dict[str, Any]) -> "StateKeeper":
+        """What keeps the state of the next call while it goes on."""
+        from secchi.training.checkpoint import StateKeeper
+
+        return StateKeeper(self._folder, key, self._seconds)
+
+    def note(self, key: dict[str, Any], history: "History", network: "nn.Module") -> None:
+        """The call is done."""
+        from secchi.training.checkpoint import save_checkpoint
+
+        # As text: JSON has no infinity, and a history may hold one.
+        record = {"key": key, "history": json.dumps(history.to_dict())}
+        with self._run.writing():
+            save_checkpoint(self._folder / "end", network, record)
+            for state in self._folder.glob("state-*"):
+                shutil.rmtree(state, ignore_errors=True)
+        self._calls += 1
+
+    @property
+    def _folder(self) -> Path:
+        return self._run.path / _JOURNAL / f"{self._calls:03}"
+
+
+def _read(place: Path) -> Any:
+    try:
+        return json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _new_folder(parent: Path, name: str) -> Path:
+    """Make a folder that nothing else has; a number is added to the name where it is taken."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder, count = parent / name, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            count += 1
+            folder = parent / f"{name}-{count}"
+        else:
+            return folder
