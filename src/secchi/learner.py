@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from secchi.inspection.predictions import Predictions
     from secchi.models.heads import Head
     from secchi.models.network import LayerGroups, Network
+    from secchi.recipe import Recipe
     from secchi.training.loop import Execution, Rows
+    from secchi.training.lr_finder import LearningRateSearch
     from secchi.training.memory import StepMemory
     from secchi.training.optimizers import ParameterGroup
     from secchi.training.plan import SchedulePlan
@@ -344,6 +346,43 @@ class Learner:
         names = [name for name, _ in self._network.trained_groups()] if self._network else ["head"]
         return SchedulePlan.of(training, names, len(self.data.train))
 
+    def find_lr(
+        self, lr: float | Sequence[float] | None = None, *, steps: int = 100, **changes: Any
+    ) -> "LearningRateSearch":
+        """Search for a learning rate by training a copy while the rate rises; nothing changes.
+
+        Args:
+            lr: Several rates give the ratios between layer groups, which hold in the search.
+            steps: How many steps the copy is trained.
+            **changes: Other fields of :class:`secchi.Training`, as for :meth:`fit`.
+
+        Returns:
+            Suggestions by name, with their reasons; ``.plot()`` draws loss and metric against
+            rate, ``.plot_schedule()`` the rate against the step.
+        """
+        from secchi.training.lr_finder import find_lr
+
+        training = self.training.but(lr=lr, **changes)
+        rows = self._training_rows(training.seed)
+        self._prepare_to_train(training)
+        quick = not self._trains_body
+        with self.console.progress("finding the rate") as progress:
+            return find_lr(
+                self._trained,
+                rows,
+                self._rows("valid"),
+                training,
+                groups=self._parameter_groups(),
+                first_epoch=self._epochs,
+                execution=self._execution(rows, training)._replace(compiled=False),
+                mixing=self.augmentation.mix if self.augmentation.mixes else None,
+                metric=self.metrics[0],
+                steps=steps,
+                looks=steps if quick else 10,
+                most_valid_rows=1000 if quick else 128,
+                progress=progress,
+            )
+
     def evaluate(self, split: str = "valid") -> dict[str, float]:
         """Loss and metrics on a split, as it stands now.
 
@@ -451,6 +490,43 @@ class Learner:
                 gain = compare(plain, averaged, measure)
                 self.console.line(f"{views} views beside each picture: {gain}")
         return averaged
+
+    def recipe(
+        self,
+        *,
+        skip: Collection[str] = (),
+        freeze_to: int | str = 0,
+        augmentation: str = "side_on",
+        max_zoom: float = 1.1,
+        views: int = 4,
+        cycles: int = 3,
+    ) -> "Recipe":
+        """Train by the lesson's eight steps, each said with what it decided and why.
+
+        Args:
+            skip: Steps to leave out: augment, find, features, restarts, unfreeze, rates,
+                find_again, cycles.
+            freeze_to: The first layer group that trains once the body does; 0 trains everything,
+                a later one reads cached activations and takes a fraction of the time.
+            augmentation: How pictures are changed; see :meth:`augment`.
+            max_zoom: How far they are enlarged.
+            views: How many versions of a picture are kept, and averaged in the end.
+            cycles: The most cycles of the last step; they last 1, 2, 4, … epochs.
+
+        Returns:
+            A table of what each step brought; the learner has the best weights.
+        """
+        from secchi.recipe import follow_recipe
+
+        return follow_recipe(
+            self,
+            skip=skip,
+            freeze_to=freeze_to,
+            augmentation=augmentation,
+            max_zoom=max_zoom,
+            views=views,
+            cycles=cycles,
+        )
 
     def predict(self, *paths: str | os.PathLike[str]) -> "Predictions":
         """Predict pictures from anywhere.

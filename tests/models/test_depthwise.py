@@ -196,8 +196,10 @@ def test_no_pictures_and_a_picture_alone_go_through(padding: int | str) -> None:
     assert empty.grad.shape == empty.shape
     assert fast.weight.grad is not None
     assert not fast.weight.grad.any()
-    alone = torch.randn(4, 8, 8)
-    assert torch.equal(fast(alone), plain(alone))
+    alone = torch.randn(4, 8, 8, requires_grad=True)
+    (output, found), (wanted, right) = gradients(fast, alone), gradients(plain, alone)
+    assert torch.equal(output, wanted)
+    assert all(map(torch.equal, found, right))
 
 
 # ---------------------------------------------------------------- where it is torch's own
@@ -228,6 +230,15 @@ def test_in_another_type_it_is_torchs_own_convolution() -> None:
     with torch.autocast("cpu", torch.float16):
         output, wanted = fast(pictures), plain(pictures)
     assert backward_of(output) == "ConvolutionBackward0"
+    assert torch.equal(output, wanted)
+
+
+def test_autocast_leaves_float64_as_it_is() -> None:
+    plain, fast = (layer.double() for layer in Case(4, 5, 1, 2).layers())
+    pictures = Case(4).pictures().detach().double()
+    with torch.autocast("cpu", torch.bfloat16):
+        output, wanted = fast(pictures), plain(pictures)
+    assert output.dtype == torch.float64
     assert torch.equal(output, wanted)
 
 

@@ -23,6 +23,7 @@ OPTIMIZERS = {
     "sgd": lambda groups, lr: torch.optim.SGD(groups, lr=lr, momentum=0.9),
     "adam": lambda groups, lr: torch.optim.Adam(groups, lr=lr),
     "adamw": lambda groups, lr: torch.optim.AdamW(groups, lr=lr),
+    "rmsprop": lambda groups, lr: torch.optim.RMSprop(groups, lr=lr),
 }
 INPUTS, TRAIN, VALID, BATCH, EPOCHS, LR, DECAY, SEED = 20, 150, 70, 32, 5, 0.02, 0.05, 11
 
@@ -30,11 +31,12 @@ INPUTS, TRAIN, VALID, BATCH, EPOCHS, LR, DECAY, SEED = 20, 150, 70, 32, 5, 0.02,
 class InMemory:
     def __init__(self, values: NDArray[np.float32]) -> None:
         self.values = values
+        self.width = values.shape[1]
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> NDArray[np.float32]:
         return self.values[rows]
 
 
@@ -116,7 +118,13 @@ def test_training_a_head_is_what_plain_pytorch_does(kind: str, optimizer: str) -
     task = Task((target,))
     ours = [Rows(InMemory(x.numpy()), Labels(task, (y.numpy(),))) for x, y in sides]
     training = Training(
-        optimizer, lr=LR, epochs=EPOCHS, batch_size=BATCH, weight_decay=DECAY, seed=SEED
+        optimizer,
+        lr=LR,
+        epochs=EPOCHS,
+        batch_size=BATCH,
+        weight_decay=DECAY,
+        momentum=0.9 if optimizer == "sgd" else None,
+        seed=SEED,
     )
     history = train(head, *ours, training, metrics=[])
 

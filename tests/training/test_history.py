@@ -12,7 +12,7 @@ from secchi.training.spec import Training
 
 def history(*metrics: dict[str, float], outcome: Outcome = Outcome.COMPLETED) -> History:
     epochs = tuple(Epoch(i, 0.5, 0.25, names, 0.01) for i, names in enumerate(metrics))
-    return History(epochs, outcome, Training())
+    return History(epochs, outcome, Training(), steps=7)
 
 
 def test_a_line_an_epoch_stands_under_its_heading() -> None:
@@ -36,8 +36,10 @@ def test_other_metrics_get_a_heading_of_their_own() -> None:
 def test_the_outcome_is_told_where_it_is_not_the_usual_one() -> None:
     assert "diverged" not in str(history({"accuracy": 0.9}))
     diverged = str(history({"accuracy": math.nan}, outcome=Outcome.DIVERGED))
-    assert diverged.splitlines()[-1].startswith("diverged: ")
+    assert diverged.splitlines()[-1].startswith("after 7 steps diverged: ")
     assert str(history()) == "no epochs (completed)"
+    at_once = str(history(outcome=Outcome.DIVERGED))
+    assert at_once.startswith("no epochs (after 7 steps diverged: ")
 
 
 def test_rows_hold_every_metric_that_was_measured_at_all() -> None:

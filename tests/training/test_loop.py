@@ -13,7 +13,7 @@ from secchi.data.task import Kind, Labels, Target, Task
 from secchi.errors import DataError
 from secchi.models.heads import Head
 from secchi.training.history import Epoch, History, Outcome
-from secchi.training.loop import EVALUATION_ROWS, Rows, evaluate, train
+from secchi.training.loop import EVALUATION_NUMBERS, Rows, evaluate, train
 from secchi.training.optimizers import OPTIMIZERS
 from secchi.training.spec import OPTIMIZER_NAMES, Training
 
@@ -25,13 +25,16 @@ class InMemory:
 
     def __init__(self, values: NDArray[np.float32]) -> None:
         self.values = values
+        self.width = values.shape[1]
         self.taken: list[list[int]] = []
+        self.epochs: list[int] = []
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> NDArray[np.float32]:
         self.taken.append(np.arange(len(self))[rows].tolist())
+        self.epochs.append(epoch)
         return self.values[rows]
 
 

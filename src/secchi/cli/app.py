@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import typer
 from typer.main import get_command
 
-from secchi.cli import INTERRUPTED, cache, demo, predict, train
+from secchi.cli import INTERRUPTED, cache, demo, find_lr, predict, recipe, train
 from secchi.errors import SecchiError
 
 _CTRL_C = 130
@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("find-lr")(find_lr.find_lr)
+app.command("recipe")(recipe.recipe)
 app.command("predict")(predict.predict)
 app.command("cache")(cache.cache)
 

@@ -7,89 +7,95 @@ from typing import Annotated, Any
 
 import typer
 
-from secchi.cli.options import Device, Json, Precision, console, print_json
+from secchi.cli import options
+from secchi.cli.options import console, print_json
 from secchi.errors import SecchiError
 from secchi.files import check_writable
 
 
 def train(
-    path: Annotated[
-        Path,
-        typer.Argument(help="A folder with train and valid in it, or with one folder a class."),
-    ],
-    labels: Annotated[
-        Path | None, typer.Option(help="A table that says which picture is what.")
-    ] = None,
-    file_column: Annotated[str | None, typer.Option(help="Its column of pictures.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Its column of labels.")] = None,
-    split_column: Annotated[
-        str | None, typer.Option(help="Its column of train, valid and test.")
-    ] = None,
-    suffix: Annotated[str, typer.Option(help="Added to its names of pictures, such as .jpg")] = "",
-    valid_fraction: Annotated[
-        float, typer.Option(help="The share held out where nothing says what validates.")
-    ] = 0.2,
-    backbone: Annotated[str, typer.Option(help="lite0, or any name that timm knows.")] = "lite0",
-    weights: Annotated[
-        str, typer.Option(help="pretrained, random, or a file of weights.")
-    ] = "pretrained",
-    size: Annotated[
-        int | None, typer.Option(help="Side that pictures are brought to, in pixels.")
-    ] = None,
+    path: options.Pictures,
+    labels: options.LabelsFile = None,
+    file_column: options.FileColumn = None,
+    label_column: options.LabelColumn = None,
+    split_column: options.SplitColumn = None,
+    suffix: options.Suffix = "",
+    valid_fraction: options.ValidFraction = 0.2,
+    backbone: options.BackboneName = "lite0",
+    weights: options.Weights = "pretrained",
+    size: options.Size = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures in a training step.")] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(help="accuracy, error_rate, top_3, f1 or auc; may be given several times."),
+    lr: Annotated[
+        list[float] | None,
+        typer.Option(help="Learning rate; several times: of early to late layer groups."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Names every random choice.")] = 0,
-    out: Annotated[Path, typer.Option(help="The folder that runs go into.")] = Path("runs"),
-    device: Device = "auto",
-    precision: Precision = "auto",
-    as_json: Json = False,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures in a training step.")] = None,
+    cycles: Annotated[int | None, typer.Option(help="Restarts of the learning rate.")] = None,
+    cycle_len: Annotated[int | None, typer.Option(help="Epochs of the first cycle.")] = None,
+    cycle_mult: Annotated[int | None, typer.Option(help="How much longer each next is.")] = None,
+    freeze_to: options.FreezeTo = None,
+    augment: options.Augment = "none",
+    max_zoom: options.MaxZoom = None,
+    views: options.Views = 4,
+    set_: options.Set = None,
+    metric: options.Metrics = None,
+    seed: options.Seed = 0,
+    out: options.Out = Path("runs"),
+    fresh: options.Fresh = False,
+    resume: options.Resume = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    compile: options.Compile = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Train a classifier on a folder of pictures."""
-    from secchi.data.images import ImageData
+    """Train a classifier on a folder of pictures; run again after a kill, it goes on."""
     from secchi.learner import Learner
     from secchi.training.history import Outcome
+    from secchi.training.spec import Training
+    from secchi.transforms.augment import Augmentation
 
     started = time.perf_counter()
     screen = console(as_json)
     check_writable(out.absolute())
-    options: dict[str, Any] = {"size": size, "valid_fraction": valid_fraction, "seed": seed}
-    with screen.progress("reading") as progress:
-        if labels is not None:
-            data = ImageData.from_csv(
-                labels,
-                path,
-                file_column=file_column,
-                label_column=label_column,
-                split_column=split_column,
-                suffix=suffix,
-                progress=progress,
-                **options,
-            )
-        else:
-            data = ImageData.from_path(path, progress=progress, **options)
+    changes: dict[str, Any] = {"lr": lr, "epochs": epochs, "batch_size": batch_size, "seed": seed}
+    changes |= {"cycles": cycles, "cycle_len": cycle_len, "cycle_mult": cycle_mult}
+    training = Training().but(**changes | options.settings(set_))  # faults before the work
+    zoom = {} if max_zoom is None else {"max_zoom": max_zoom}
+    augmentation = Augmentation.named(augment, **zoom)
+    table = {"file_column": file_column, "label_column": label_column, "suffix": suffix}
+    table["split_column"] = split_column
+    data = options.read_pictures(
+        path, screen, labels, table, size=size, valid_fraction=valid_fraction, seed=seed
+    )
     learn = Learner.pretrained(
         backbone,
         data,
         weights=weights,
-        seed=seed,
+        training=training,
         metrics=metric,
         device=device,
         precision=precision,
+        compile=compile,
         out=out,
+        resume=options.how_to_resume(fresh, resume),
+        purpose={
+            "command": "train",
+            "metrics": metric,
+            "freeze_to": freeze_to,
+            "augmentation": augmentation.to_dict(),
+            "views": views,
+        },
         console=screen,
     )
-    learn.training.but(lr=lr, epochs=epochs, batch_size=batch_size)  # faults before the work
     learn.extract()
     screen.line(str(data.summary()))
-    history = learn.fit(lr, epochs, batch_size=batch_size)
+    if freeze_to is not None:
+        learn.freeze_to(options.group_named(freeze_to))
+    learn.augment(augment, views=views, **zoom)
+    history = learn.fit()
     run = learn.save_run()
-    if history.outcome is not Outcome.COMPLETED:
-        raise SecchiError(f"{history.outcome.value}; what there is of it is in {run}")
+    if history.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
+        raise SecchiError(f"{history.remark}; what there is of it is in {run}")
     report = outline(run)
     report["seconds"]["total"] = time.perf_counter() - started
     if as_json:

@@ -122,8 +122,8 @@ class DepthwiseConv2d(nn.Conv2d):
             return super().forward(input)
         from timm.layers.conv2d_same import conv2d_same
 
-        tensors = (input, self.weight, self.bias)
-        output: Tensor = conv2d_same(*tensors, self.stride, groups=self.groups)  # type: ignore[no-untyped-call]
+        stride = (self.stride[0], self.stride[0])
+        output: Tensor = conv2d_same(input, self.weight, self.bias, stride, groups=self.groups)
         return output
 
     def _sides(self, input: Tensor) -> _Padding:
@@ -229,7 +229,7 @@ def _type_to_compute_in(tensors: Iterable[Tensor]) -> torch.dtype | None:
 
     def cast(dtype: torch.dtype) -> torch.dtype:
         # Autocast leaves float64 as it is.
-        lower = torch.is_autocast_enabled("cpu") and True
+        lower = torch.is_autocast_enabled("cpu") and dtype != torch.float64
         return torch.get_autocast_dtype("cpu") if lower else dtype
 
     types = {cast(tensor.dtype) for tensor in tensors}

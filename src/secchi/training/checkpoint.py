@@ -82,7 +82,7 @@ class StateKeeper:
         """Bring a state to the newest checkpoint that is whole; False where there is none."""
         found = []
         for place, folder in enumerate(self._folders):
-            with contextlib.suppress(BundleError, KeyError, ValueError):
+            with contextlib.suppress(BundleError, KeyError, TypeError, ValueError):
                 tensors, record = _read_whole(folder)
                 if record["key"] == self._key:
                     numbers = json.loads(record["numbers"])

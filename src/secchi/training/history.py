@@ -83,7 +83,7 @@ class History:
 
     def __str__(self) -> str:
         if not self.epochs:
-            return f"no epochs ({self.outcome})"
+            return f"no epochs ({self.remark or self.outcome})"
         lines: list[str] = []
         names: list[str] | None = None
         for epoch in self.epochs:

@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from secchi.seeding import stream, stream_seed
 from secchi.training.averaging import WeightAverage
 from secchi.training.history import Epoch, History, Outcome
 from secchi.training.losses import task_losses, weighted_mean
-from secchi.training.memory import is_out_of_memory
+from secchi.training.memory import where_it_fits
 from secchi.training.metrics import metric
 from secchi.training.optimizers import Optimizer, ParameterGroup, one_group
 from secchi.training.schedules import At
@@ -158,18 +159,18 @@ def train(
         if not len(side.labels) or (weights is not None and not weights.any()):
             raise DataError(f"no {name} row counts: there are none, or all have the weight 0")
     net.to(execution.device)
-    state = _begin(net, training, groups, first_epoch, execution)
+    state = begin(net, training, groups, first_epoch, execution)
     if keeper:
         keeper.restore(state)
-    epochs = _Epochs(state, train_rows, training, execution, mixing, progress, tell, keeper)
+    epochs = Epochs(state, train_rows, training, execution, mixing, progress, tell, keeper)
     outcome = _verdict(state, training)
-    with torch.random.fork_rng(devices=_gpus(execution.device)):
+    with torch.random.fork_rng(devices=gpus(execution.device)):
         while outcome is None and len(state.epochs) < training.epochs:
             started = time.perf_counter()
             outcome = epochs.steps()
             if outcome is not None:
                 break
-            with state.average.applied() if state.average else contextlib.nullcontext():
+            with _averages_of(state):
                 valid = evaluate(net, valid_rows, metrics=metrics, execution=execution)
                 _finish_epoch(state, training, valid, time.perf_counter() - started)
             if observe:
@@ -183,13 +184,14 @@ def train(
     return History(tuple(state.epochs), outcome, training, state.step, kept)
 
 
-def _begin(
+def begin(
     net: nn.Module,
     training: Training,
     groups: Sequence[ParameterGroup] | None,
     first_epoch: int,
     execution: Execution,
 ) -> TrainState:
+    """The state of a training before its first step."""
     micro = min(execution.micro or training.batch_size, training.batch_size)
     return TrainState(
         net,
@@ -200,6 +202,11 @@ def _begin(
         EarlyStopping(training.patience).init(),
         KeepBest(training.keep_best).init(),
     )
+
+
+def _averages_of(state: TrainState) -> contextlib.AbstractContextManager[None]:
+    """The network with the averages of its weights, where they are what is judged and kept."""
+    return state.average.applied() if state.average else contextlib.nullcontext()
 
 
 def _finish_epoch(
@@ -224,7 +231,8 @@ def _verdict(state: TrainState, training: Training) -> Outcome | None:
     last = state.epochs[-1]
     if not (math.isfinite(last.train_loss) and math.isfinite(last.valid_loss)):
         return Outcome.DIVERGED
-    if EarlyStopping(training.patience).stops(state.stopping):
+    done = len(state.epochs) >= training.epochs
+    if not done and EarlyStopping(training.patience).stops(state.stopping):
         return Outcome.STOPPED_EARLY
     return None
 
@@ -247,7 +255,7 @@ def _settle(state: TrainState, outcome: Outcome | None) -> int | None:
     return None
 
 
-class _Epochs:
+class Epochs:
     """The steps of one epoch after the other."""
 
     def __init__(
@@ -257,9 +265,9 @@ class _Epochs:
         training: Training,
         execution: Execution,
         mixing: Mixing | None,
-        progress: Callable[[int, int], None] | None,
-        tell: Callable[[str], None] | None,
-        keeper: Keeper | None,
+        progress: Callable[[int, int], None] | None = None,
+        tell: Callable[[str], None] | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._state = state
         self._rows = rows
@@ -280,11 +288,12 @@ class _Epochs:
         state, training = self._state, self._training
         state.net.train()
         if state.batch == 0:
-            state.good = state.weights()
+            with _averages_of(state):
+                state.good = state.weights()
         order = stream(training.seed, f"batch order of epoch {state.epoch}").permutation(
             len(self._rows.labels)
         )
-        with _threads_for(state.net, training.batch_size):
+        with threads_for(state.net, training.batch_size):
             while state.batch < self._per_epoch:
                 start = state.batch * self._per_step
                 outcome = self._step(order[start : start + self._per_step])
@@ -303,10 +312,10 @@ class _Epochs:
     def _step(self, chosen: NDArray[np.int64]) -> Outcome | None:
         state, training = self._state, self._training
         purpose = f"step {state.batch} of epoch {state.epoch}"
-        loss = self._gradient(chosen, purpose)
+        loss = self.gradient(chosen, purpose)
         if loss is None:
             return Outcome.OUT_OF_MEMORY
-        if not (math.isfinite(loss) and math.isfinite(self._clipped_length())):
+        if not (math.isfinite(loss) and math.isfinite(self.clipped_length())):
             return Outcome.DIVERGED
         at = At(state.step, training.epochs * self._per_epoch, self._per_epoch)
         schedule = training.schedule
@@ -323,40 +332,34 @@ class _Epochs:
         state.batch += 1
         return None
 
-    def _gradient(self, chosen: NDArray[np.int64], purpose: str) -> float | None:
+    def gradient(self, chosen: NDArray[np.int64], purpose: str) -> float | None:
         """Leave the gradient of a step in the parameters; its loss, or None without the memory.
 
         Where memory is short, fewer rows are computed at once and their gradients added up.
         """
         state, before = self._state, self._state.micro
-        while True:
-            try:
-                _seed(stream_seed(self._training.seed, purpose), self._execution.device)
-                loss = gradient_step(
-                    self._net,
-                    state.optimizer,
-                    self._rows.labels.task,
-                    list(self._batches(chosen, purpose)),
-                    micro=state.micro,
-                    smoothing=self._training.label_smoothing,
-                    precision=self._execution.precision,
-                )
-                result = float(loss)
-                break
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if state.micro == 1:
-                    return None
-            # Outside of the handler, whose traceback would hold on to the step's memory.
+        while (loss := where_it_fits(partial(self._attempt, chosen, purpose))) is None:
             state.optimizer.zero_grad()
+            if state.micro == 1:
+                return None
             state.micro = -(-state.micro // 2)
-            if self._execution.device == "cuda":
-                torch.cuda.empty_cache()
         if state.micro != before and self._tell:
             self._tell(self._about_memory())
             self._tell = None
-        return result
+        return loss
+
+    def _attempt(self, chosen: NDArray[np.int64], purpose: str) -> float:
+        _seed(stream_seed(self._training.seed, purpose), self._execution.device)
+        loss = gradient_step(
+            self._net,
+            self._state.optimizer,
+            self._rows.labels.task,
+            list(self._batches(chosen, purpose)),
+            micro=self._state.micro,
+            smoothing=self._training.label_smoothing,
+            precision=self._execution.precision,
+        )
+        return float(loss)
 
     def _about_memory(self) -> str:
         state, training = self._state, self._training
@@ -369,13 +372,13 @@ class _Epochs:
             return f"{message}; batch normalisation sees {state.micro} rows at a time instead"
         return f"{message}: the same steps"
 
-    def _clipped_length(self) -> float:
+    def clipped_length(self) -> float:
         """Clip the gradient where that is asked for; how long it was, by some measure of length."""
         parameters = self._state.optimizer.parameters
         if self._training.clip is not None:
             return float(nn.utils.clip_grad_norm_(parameters, self._training.clip))
-        lengths = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
-        return float(torch.stack(lengths).sum()) if lengths else 0.0
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        return float(torch.stack(torch._foreach_norm(gradients)).sum()) if gradients else 0.0
 
     def _batches(self, chosen: NDArray[np.int64], purpose: str) -> Iterator[Batch]:
         size = self._training.batch_size
@@ -404,9 +407,10 @@ def evaluate(
     outputs = outputs_of(net, rows.inputs, task.outputs, execution)
     values = [torch.from_numpy(truth) for truth in rows.labels.values]
     weights = rows.labels.weights
-    each = task_losses(task, outputs, values)
-    loss = weighted_mean(each, None if weights is None else torch.from_numpy(weights))
-    return Evaluation(float(loss), score(rows.labels, outputs, metrics), outputs)
+    with _threads(1):
+        each = task_losses(task, outputs, values)
+        loss = weighted_mean(each, None if weights is None else torch.from_numpy(weights))
+        return Evaluation(float(loss), score(rows.labels, outputs, metrics), outputs)
 
 
 def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution = ON_CPU) -> Tensor:
@@ -424,12 +428,26 @@ def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution 
     net.to(execution.device).eval()
     size = min(max(1, EVALUATION_NUMBERS // inputs.width), max(1, len(inputs)))
     outputs = torch.empty(len(inputs), width)
-    with _threads_for(net, size), torch.inference_mode():
-        for start in range(0, len(inputs), size):
+    start = 0
+    with threads_for(net, size), torch.inference_mode():
+        while start < len(inputs):
             chosen = np.arange(start, min(start + size, len(inputs)))
-            given = torch.from_numpy(inputs.take(chosen)).to(execution.device)
-            outputs[start : start + size] = forward(net, given, execution.precision).cpu()
+            given = where_it_fits(partial(_outputs_at, net, inputs, chosen, execution))
+            if given is not None:
+                outputs[chosen] = given
+                start += size
+            elif size > 1:
+                size = -(-size // 2)
+            else:
+                raise MemoryError("not even one row can be judged in the memory that there is")
     return outputs
+
+
+def _outputs_at(
+    net: nn.Module, inputs: Inputs, chosen: NDArray[np.int64], execution: Execution
+) -> Tensor:
+    given = torch.from_numpy(inputs.take(chosen)).to(execution.device)
+    return forward(net, given, execution.precision).cpu()
 
 
 def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, float]:
@@ -455,15 +473,21 @@ def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, 
     return scores
 
 
-@contextlib.contextmanager
-def _threads_for(net: nn.Module, batch_size: int) -> Iterator[None]:
+def threads_for(net: nn.Module, batch_size: int) -> contextlib.AbstractContextManager[None]:
     """Keep a small step on one core.
 
     Sharing it costs more than it saves, and a hundred times more where the other core is busy.
+    A convolution multiplies by its weights at every place, so a step with one is never small.
     """
+    convolutions = any(p.ndim > 2 for p in net.parameters())
+    small = batch_size * sum(p.numel() for p in net.parameters()) < SMALL_STEP
+    return contextlib.nullcontext() if convolutions or not small else _threads(1)
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    if batch_size * sum(p.numel() for p in net.parameters()) < SMALL_STEP:
-        torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:
@@ -479,7 +503,8 @@ def _batch(rows: Rows, chosen: NDArray[np.int64], device: str, epoch: int = 0) -
     )
 
 
-def _gpus(device: str) -> list[int]:
+def gpus(device: str) -> list[int]:
+    """The GPUs whose generators a step on a device draws from."""
     return [torch.cuda.current_device()] if device == "cuda" else []
 
 
@@ -488,3 +513,5 @@ def _seed(seed: int, device: str) -> None:
     torch.default_generator.manual_seed(seed)
     if device == "cuda":
         torch.cuda.manual_seed(seed)
+    elif device == "mps":
+        torch.mps.manual_seed(seed)

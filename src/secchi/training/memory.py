@@ -1,11 +1,17 @@
 """What a training step takes of memory: said before, and what is done when it is not there."""
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from secchi.training.spec import Training
+from secchi.training.steps import forward
+
+T = TypeVar("T")
 
 STATED_ERROR = 0.25
 """How far, as a share, an estimate may lie from what a step really takes."""
@@ -14,7 +20,8 @@ _FAST_BYTES = 2**25
 """Blocks of memory up to here are kept by the C library and used again; larger ones are asked of
 the system each time, whose clearing them costs more than computing on them."""
 
-_BUFFERS = {"sgd": 1, "rmsprop": 2, "adam": 2, "adamw": 2}
+_AVERAGES = {"sgd": 0, "rmsprop": 1, "adam": 2, "adamw": 2}
+"""What an optimizer remembers of each weight; sgd and rmsprop one more with momentum."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +45,8 @@ class StepMemory:
     @property
     def fast_rows(self) -> int:
         """Rows at once at which a processor is fast: no array outgrows what is used again."""
-        return max(8, 2 ** ((_FAST_BYTES // max(self.largest, 1)).bit_length() - 1))
+        rows = max(8, _FAST_BYTES // max(self.largest, 1))
+        return 1 << (rows.bit_length() - 1)
 
 
 def step_memory(
@@ -47,54 +55,91 @@ def step_memory(
     """Measure what a step takes by computing a few rows forwards.
 
     What autograd keeps for the backward pass is counted as it is kept, each storage once, without
-    the weights; half of the rows are computed too, and the difference is what a row adds. The
-    largest array that is made on the way is held twice more, as gradients. Estimates are within
-    :data:`STATED_ERROR` for steps of some 100 MB and more; docs/training.md has the figures.
+    the weights and the inputs; half of the rows are computed too, and the difference is what a row
+    adds. The largest array that is kept is held twice more, as gradients. The weights before the
+    epoch, and the best ones where they are wanted, are copies beside the weights themselves.
+    Estimates are within :data:`STATED_ERROR` for steps of some 100 MB and more; docs/training.md
+    has the figures. The network and the generators are left as they are.
 
     Args:
         net: What is trained, in the mode in which it is trained.
-        inputs: An even number of rows, on the network's device.
+        inputs: An even number of rows, four or more where batch statistics are used, on the
+            network's device.
         training: Its optimizer and its moving average have a memory of their own.
         precision: ``"fp32"`` or ``"bf16"``.
     """
     half = len(inputs) // 2
-    (few, _), (many, largest) = (
-        _kept_for_backward(net, rows, precision) for rows in (inputs[:half], inputs)
-    )
+    with _left_alone(net, inputs.device):
+        few, _ = _kept_for_backward(net, inputs[:half], precision)
+        many, largest = _kept_for_backward(net, inputs, precision)
     kept = (many - few) // half
-    everything = sum(p.numel() * p.element_size() for p in net.parameters())
-    trained = sum(p.numel() * p.element_size() for p in net.parameters() if p.requires_grad)
-    copies = 1 + _BUFFERS[training.optimizer] + (1 if training.ema else 0)
-    fixed = everything + copies * trained + max(0, few - half * kept)
+    everything = sum(value.nbytes for value in net.state_dict().values())
+    trained = sum(p.nbytes for p in net.parameters() if p.requires_grad)
+    averages = _AVERAGES[training.optimizer] + bool(training.ema)
+    if training.optimizer in ("sgd", "rmsprop") and training.base_momentum:
+        averages += 1
+    copies = 2 + training.keep_best
+    fixed = copies * everything + (1 + averages) * trained + max(0, few - half * kept)
     largest //= len(inputs)
     return StepMemory(fixed, kept + 2 * largest + inputs[0].nbytes, largest)
 
 
 def _kept_for_backward(net: nn.Module, inputs: Tensor, precision: str) -> tuple[int, int]:
     """Bytes that autograd keeps of a forward pass, and of the largest array among them."""
-    weights = {p.untyped_storage().data_ptr() for p in net.parameters()}
+    others = {t.untyped_storage().data_ptr() for t in (inputs, *net.parameters())}
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
+        tensor = tensor.detach()  # kept with its graph, it would never be freed
         address = tensor.untyped_storage().data_ptr()
-        if address not in weights:
+        if address not in others:
             kept[address] = tensor  # held, so that no other array gets its address
         return tensor
 
-    with (
-        torch.random.fork_rng(devices=[]),
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"),
-    ):
-        outputs = net(inputs)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = forward(net, inputs, precision)
     sizes = [tensor.untyped_storage().nbytes() for tensor in kept.values()]
     del outputs
     return sum(sizes), max(sizes, default=0)
 
 
+@contextlib.contextmanager
+def _left_alone(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """A network's buffers, such as running statistics, and the generators as they were."""
+    before = [(buffer, buffer.detach().clone()) for buffer in net.buffers()]
+    gpus = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        yield
+    for buffer, value in before:
+        buffer.copy_(value)
+
+
+_TEXTS = ("DefaultCPUAllocator", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Of errors that torch has no class for."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was no memory, on a GPU or a processor."""
+    """Whether an error says that there was no memory, on a GPU or a processor.
+
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # torch's allocator for processors has no error of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _TEXTS)
+
+
+def where_it_fits(compute: Callable[[], T]) -> T | None:
+    """What is computed; None where the memory for it is not there.
+
+    >>> where_it_fits(lambda: 1 + 1)
+    2
+    """
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of the handler, whose traceback would hold on to what was computed so far.
+    torch.cuda.empty_cache()
+    return None

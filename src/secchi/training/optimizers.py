@@ -22,6 +22,9 @@ Memory = dict[str, Tensor]
 """What a rule remembers of one parameter, by name."""
 
 
+_STEPS = "steps"
+
+
 class Settings(NamedTuple):
     """What a rule moves by in one step."""
 
@@ -139,21 +142,20 @@ def one_group(network: nn.Module) -> list[ParameterGroup]:
     return [ParameterGroup("network", list(network.parameters()))]
 
 
-_STEPS = "steps"
-
-
 def _sgd(
     parameters: list[Tensor], gradients: list[Tensor], memories: list[Memory], settings: Settings
 ) -> None:
     """Stochastic gradient descent, with momentum torch's way: the new gradient unscaled."""
-    momentum = settings.momentum
+    momenta: list[Tensor | None] = [None] * len(parameters)
+    if settings.momentum:
+        momenta[:] = _averages("momentum", parameters, memories)
     sgd(
         parameters,
         gradients,
-        _averages("momentum", parameters, memories) if momentum else [None] * len(parameters),
+        momenta,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
-        momentum=momentum,
+        momentum=settings.momentum,
         dampening=0.0,
         nesterov=settings.nesterov,
         maximize=False,

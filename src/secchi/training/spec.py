@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -220,7 +220,8 @@ def spread(rates: tuple[float, ...], groups: int) -> list[float]:
 
 
 def _as_rates(lr: Any) -> tuple[Any, ...]:
-    return tuple(lr) if isinstance(lr, Iterable) and not isinstance(lr, str) else (lr,)
+    lr = lr.tolist() if isinstance(lr, np.ndarray) else lr
+    return tuple(lr) if isinstance(lr, Sequence) and not isinstance(lr, str | bytes) else (lr,)
 
 
 def _is_whole(value: Any) -> bool:

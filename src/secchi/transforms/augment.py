@@ -29,6 +29,16 @@ Numbers = NDArray[np.float64]
 VERSION = 1
 """Raised when the same augmentation would give other pixels."""
 
+_CANNOT_BE = "this augmentation cannot be"
+_SWITCHES = ("flip", "symmetries", "trivial", "shift")
+_RANGES = {
+    "rotation": (0, 180),
+    "max_zoom": (1, 10),
+    "erasing": (0, 1),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
+}
+
 _LARGEST_CANVAS = 4096
 # Pictures sampled together: few enough that they stay in the processor's cache.
 _CHUNK = 8
@@ -391,17 +401,6 @@ side_on?; the names are none, basic, side_on, top_down, random_resized_crop, tri
         """
         fields = {key: value for key, value in document.items() if key != "version"}
         return _changed(cls(), fields, [])
-
-
-_CANNOT_BE = "this augmentation cannot be"
-_SWITCHES = ("flip", "symmetries", "trivial", "shift")
-_RANGES = {
-    "rotation": (0, 180),
-    "max_zoom": (1, 10),
-    "erasing": (0, 1),
-    "mixup": (0, 100),
-    "cutmix": (0, 100),
-}
 
 
 def _changed(start: Augmentation, changes: dict[str, Any], faults: list[str]) -> Augmentation:

@@ -1,0 +1,75 @@
+"""``secchi find-lr``: which learning rate?"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secchi.cli import options
+from secchi.cli.options import console, print_json
+from secchi.files import check_writable, written_aside
+
+
+def find_lr(
+    path: options.Pictures,
+    backbone: options.BackboneName = "lite0",
+    weights: options.Weights = "pretrained",
+    size: options.Size = None,
+    valid_fraction: options.ValidFraction = 0.2,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures in a training step.")] = None,
+    freeze_to: options.FreezeTo = None,
+    augment: options.Augment = "none",
+    views: options.Views = 4,
+    set_: options.Set = None,
+    figure: Annotated[Path, typer.Option(help="Where the figure is written.")] = Path(
+        "learning-rate.png"
+    ),
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Suggest a learning rate for a folder of pictures, and draw loss and accuracy against it."""
+    from secchi.learner import Learner
+    from secchi.training.spec import Training
+
+    screen = console(as_json)
+    check_writable(figure.absolute().parent)
+    changes: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
+    training = Training().but(**changes | options.settings(set_))
+    data = options.read_pictures(
+        path, screen, None, {}, size=size, valid_fraction=valid_fraction, seed=seed
+    )
+    learn = Learner.pretrained(
+        backbone,
+        data,
+        weights=weights,
+        training=training,
+        device=device,
+        precision=precision,
+        console=screen,
+    )
+    learn.augment(augment, views=views)
+    if freeze_to is not None:
+        learn.freeze_to(options.group_named(freeze_to))
+    search = learn.find_lr()
+    with written_aside(figure.absolute()) as aside:
+        search.plot().savefig(aside, dpi=150, format=figure.suffix.lstrip(".") or "png")
+    if as_json:
+        print_json(
+            {
+                "lr": search.suggestion,
+                "suggestions": {
+                    name: {"lr": one.lr, "why": one.why} for name, one in search.suggestions.items()
+                },
+                "rates": list(search.rates),
+                "losses": list(search.losses),
+                "seconds": search.seconds,
+                "figure": str(figure.absolute()),
+            }
+        )
+        return
+    screen.line(str(search))
+    screen.line(f"{search.seconds:.2f} s; figure: {figure.absolute()}")
+    if search.suggestion:
+        screen.line(f"next: secchi train {path} --lr {search.suggestion:.1e}")

@@ -1,0 +1,91 @@
+"""``secchi recipe``: the lesson's eight steps in one command."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secchi.cli import options
+from secchi.cli.options import console, print_json
+from secchi.cli.train import outline
+from secchi.files import check_writable
+
+
+def recipe(
+    path: options.Pictures,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A step to leave out: augment, find, features, restarts, unfreeze, rates, "
+            "find_again or cycles; may be given several times."
+        ),
+    ] = None,
+    freeze_to: options.FreezeTo = None,
+    augment: options.Augment = "side_on",
+    max_zoom: options.MaxZoom = None,
+    views: options.Views = 4,
+    cycles: Annotated[
+        int, typer.Option(help="The most cycles of the last step, of 1, 2, 4, ... epochs.")
+    ] = 3,
+    backbone: options.BackboneName = "lite0",
+    weights: options.Weights = "pretrained",
+    size: options.Size = None,
+    valid_fraction: options.ValidFraction = 0.2,
+    set_: options.Set = None,
+    seed: options.Seed = 0,
+    out: options.Out = Path("runs"),
+    fresh: options.Fresh = False,
+    resume: options.Resume = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    compile: options.Compile = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train the best classifier that the lesson's eight steps give, each step explained."""
+    from secchi.learner import Learner
+    from secchi.training.spec import Training
+
+    started = time.perf_counter()
+    screen = console(as_json)
+    check_writable(out.absolute())
+    training = Training().but(**{"seed": seed} | options.settings(set_))
+    first = 0 if freeze_to is None else options.group_named(freeze_to)
+    steps: dict[str, Any] = {
+        "skip": list(skip or []),
+        "freeze_to": first,
+        "augmentation": augment,
+        "max_zoom": 1.1 if max_zoom is None else max_zoom,
+        "views": views,
+        "cycles": cycles,
+    }
+    data = options.read_pictures(
+        path, screen, None, {}, size=size, valid_fraction=valid_fraction, seed=seed
+    )
+    learn = Learner.pretrained(
+        backbone,
+        data,
+        weights=weights,
+        training=training,
+        device=device,
+        precision=precision,
+        compile=compile,
+        out=out,
+        resume=options.how_to_resume(fresh, resume),
+        purpose={"command": "recipe", **steps},
+        console=screen,
+    )
+    learn.extract()
+    screen.line(str(data.summary()))
+    followed = learn.recipe(**steps)
+    run = learn.save_run()
+    report = outline(run) | {"recipe": followed.to_dict()}
+    report["tta"] = {"loss": followed.steps[-1].loss, "accuracy": followed.steps[-1].score}
+    report["seconds"]["total"] = time.perf_counter() - started
+    if as_json:
+        print_json(report)
+        return
+    screen.line(f"\n{followed}")
+    screen.line(f"{report['seconds']['total']:.1f} s in all")
+    screen.line(f"run: {run}")
+    screen.line(f"next: secchi predict {run} PICTURE_OR_FOLDER")

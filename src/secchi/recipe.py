@@ -1,0 +1,354 @@
+"""The lesson's eight steps to a good classifier, each said with what it decided and why.
+
+Every step that trains is judged on the validation pictures against the best that there was before
+it, on the same pictures; its weights are kept where the validation loss is lower. The intervals are
+those of the pictures alone: another seed or another split is a noise of its own.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from secchi.errors import SpecError, did_you_mean
+from secchi.transforms.augment import Augmentation
+
+if TYPE_CHECKING:
+    from secchi.inspection.comparison import Comparison
+    from secchi.inspection.predictions import Predictions
+    from secchi.learner import Learner
+
+STEPS = {
+    "augment": "enable augmentation",
+    "find": "find the rate",
+    "features": "last layer from features",
+    "restarts": "last layer, augmented, with restarts",
+    "unfreeze": "unfreeze",
+    "rates": "lower rates for earlier layers",
+    "find_again": "find the rate again",
+    "cycles": "doubling cycles until overfitting",
+}
+"""The steps by the names that skip them, in their order."""
+
+TTA = "test-time augmentation"
+
+_FALLBACK_RATE = 1e-2
+_SEARCH_STEPS = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeStep:
+    """What one step did.
+
+    Attributes:
+        name: What it is.
+        decided: What it decided, and why.
+        seconds: How long it took.
+        measure: What it is judged by beside the loss: ``"accuracy"``, or ``""``.
+        score: The measure on the validation pictures, with the weights that the step leaves.
+        loss: Likewise the loss; None where the step trains nothing.
+        gain: Against the best before it; None where there is nothing to compare.
+        kept: Whether its weights are kept; None where it trains nothing.
+    """
+
+    name: str
+    decided: str
+    seconds: float
+    measure: str = ""
+    score: float | None = None
+    loss: float | None = None
+    gain: "Comparison | None" = None
+    kept: bool | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"gain": self.gain.to_dict() if self.gain else None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All steps of a run of the recipe.
+
+    Attributes:
+        steps: In their order; test-time augmentation last.
+        predictions: The last word on the validation pictures, averaged over views.
+    """
+
+    steps: tuple[RecipeStep, ...]
+    predictions: "Predictions"
+
+    @property
+    def helped(self) -> list[str]:
+        """The steps whose gain is more than noise."""
+        return [step.name for step in self.steps if step.gain and step.gain.improved]
+
+    def __str__(self) -> str:
+        measure = next((step.measure for step in self.steps if step.measure), "score")
+        head = f"{'step':<38}{measure:>10}{'loss':>9}{'seconds':>9}  what it brought"
+        lines = [head]
+        for number, step in enumerate(self.steps, start=1):
+            score = "" if step.score is None else f"{step.score:.4f}"
+            loss = "" if step.loss is None else f"{step.loss:.4f}"
+            name = f"{number} {step.name}"
+            lines.append(f"{name:<38}{score:>10}{loss:>9}{step.seconds:>9.1f}  {_brought(step)}")
+        lines.append(self.verdict)
+        return "\n".join(lines)
+
+    @property
+    def verdict(self) -> str:
+        """What can be said of the steps, and what cannot."""
+        rows = len(self.predictions)
+        helped = ", ".join(self.helped) or "none"
+        text = f"beyond the noise of {rows:,} validation pictures helped: {helped}"
+        last = self.steps[-1]
+        if last.measure == "accuracy" and last.score is not None:
+            errors = round((1 - last.score) * rows)
+            if errors <= 10:
+                text += (
+                    f"; with {errors} errors left, no single further step could show a gain here: "
+                    "more validation pictures would"
+                )
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {"steps": [step.to_dict() for step in self.steps], "verdict": self.verdict}
+
+
+def follow_recipe(
+    learn: "Learner",
+    *,
+    skip: Collection[str] = (),
+    freeze_to: int | str = 0,
+    augmentation: str = "side_on",
+    max_zoom: float = 1.1,
+    views: int = 4,
+    cycles: int = 3,
+) -> Recipe:
+    """Follow the eight steps, then average over views.
+
+    Args:
+        learn: What is trained; it ends with the best weights.
+        skip: Names of :data:`STEPS` to leave out.
+        freeze_to: The first layer group that trains once the body does; 0 trains everything.
+        augmentation: How pictures are changed.
+        max_zoom: How far they are enlarged.
+        views: How many versions of a picture are kept, and averaged in the end.
+        cycles: The most cycles of the last step; they last 1, 2, 4, … epochs.
+
+    Raises:
+        SpecError: A step to skip that does not exist.
+    """
+    faults = [
+        f"there is no step {name!r}{did_you_mean(name, STEPS)}; there are {', '.join(STEPS)}"
+        for name in skip
+        if name not in STEPS
+    ]
+    if faults:
+        raise SpecError("this recipe cannot be", faults)
+    return _Following(
+        learn, frozenset(skip), freeze_to, augmentation, max_zoom, views, cycles
+    ).all()
+
+
+class _Following:
+    """One run of the recipe."""
+
+    def __init__(
+        self,
+        learn: "Learner",
+        skip: frozenset[str],
+        freeze_to: int | str,
+        augmentation: str,
+        max_zoom: float,
+        views: int,
+        cycles: int,
+    ) -> None:
+        self._learn = learn
+        self._skip = skip
+        self._freeze_to = freeze_to
+        self._augmentation = augmentation
+        self._max_zoom = max_zoom
+        self._views = views
+        self._cycles = cycles
+        self._lr: float = _FALLBACK_RATE
+        self._rates: Sequence[float] = (self._lr,)
+        self._chosen: Augmentation | None = None
+        self._steps: list[RecipeStep] = []
+        self._best: Predictions | None = None
+        several = len(learn.data.task.targets) > 1 or not learn.data.classes
+        self._measure = "" if several else "accuracy"
+
+    def all(self) -> Recipe:
+        learn = self._learn
+        for name, step in self._by_name().items():
+            if name in self._skip:
+                self._note(RecipeStep(STEPS[name], "skipped", 0.0))
+            else:
+                self._note(self._timed(STEPS[name], step))
+        started = time.perf_counter()
+        averaged = learn.tta("valid", views=self._views)
+        plain = self._best or learn.predictions("valid")
+        decided = f"each picture and {self._views} views of it, probabilities averaged"
+        last = self._judged(TTA, decided, averaged, plain)
+        self._note(dataclasses.replace(last, seconds=time.perf_counter() - started))
+        return Recipe(tuple(self._steps), averaged)
+
+    def _by_name(self) -> dict[str, Callable[[str], RecipeStep]]:
+        return {
+            "augment": self._augment,
+            "find": self._find,
+            "features": self._features,
+            "restarts": self._restarts,
+            "unfreeze": self._unfreeze,
+            "rates": self._lower_rates,
+            "find_again": self._find_again,
+            "cycles": self._doubling_cycles,
+        }
+
+    # ---------------------------------------------------------------- the eight steps
+
+    def _augment(self, name: str) -> RecipeStep:
+        self._chosen = Augmentation.named(self._augmentation, max_zoom=self._max_zoom)
+        decided = (
+            f"{self._augmentation}, zoom up to {self._max_zoom}: what a picture may show without "
+            "being of another class; from step 4 on"
+        )
+        return RecipeStep(name, decided, 0.0)
+
+    def _find(self, name: str) -> RecipeStep:
+        search = self._learn.find_lr()
+        self._lr = search.suggestion or _FALLBACK_RATE
+        self._rates = (self._lr,)
+        return RecipeStep(name, f"{self._lr:.1e}: {_why(search)}", 0.0)
+
+    def _features(self, name: str) -> RecipeStep:
+        return self._trained(name, "2 epochs, the body frozen", lambda: self._fit(epochs=2))
+
+    def _restarts(self, name: str) -> RecipeStep:
+        decided = f"3 cycles of an epoch, {self._views} views of each picture"
+        if self._chosen:
+            self._learn.augment(self._augmentation, max_zoom=self._max_zoom, views=self._views)
+        return self._trained(name, decided, lambda: self._fit(cycles=3, cycle_len=1))
+
+    def _unfreeze(self, name: str) -> RecipeStep:
+        self._learn.freeze_to(self._freeze_to)
+        groups = self._learn.groups()
+        training = sum(g.parameters for g in groups.groups[groups.frozen :])
+        return RecipeStep(
+            name,
+            f"{groups.names[groups.frozen]} to head: {training:,} parameters in "
+            f"{len(groups) - groups.frozen} layer groups train",
+            0.0,
+        )
+
+    def _lower_rates(self, name: str) -> RecipeStep:
+        self._rates = self._spread(self._lr)
+        early = "a hundredth, a tenth and the whole of the head's rate"
+        return RecipeStep(
+            name, f"{early} for early, middle and last layers: early ones see edges, as before", 0.0
+        )
+
+    def _find_again(self, name: str) -> RecipeStep:
+        search = self._learn.find_lr(self._rates, steps=_SEARCH_STEPS)
+        found = search.suggestion
+        # A rate above the first one would undo what the head has learned.
+        self._lr = min(found, self._lr) if found else self._lr
+        self._rates = self._spread(self._lr) if len(self._rates) > 1 else (self._lr,)
+        return RecipeStep(name, f"{self._lr:.1e}: {_why(search)}", 0.0)
+
+    def _doubling_cycles(self, name: str) -> RecipeStep:
+        """Cycles of 1, 2, 4, … epochs; the weights of the lowest validation loss are kept."""
+        learn, lowest, lengths = self._learn, float("inf"), []
+
+        def train() -> None:
+            nonlocal lowest
+            for number in range(self._cycles):
+                history = self._fit(cycles=1, cycle_len=2**number)
+                lengths.append(2**number)
+                if not history.epochs:
+                    return
+                last = history.epochs[-1]
+                if last.valid_loss < lowest:
+                    lowest = last.valid_loss
+                    learn.save("recipe-cycle")
+                elif last.train_loss < last.valid_loss:
+                    break
+            learn.load("recipe-cycle")
+
+        step = self._trained(name, "", train)
+        ended = "overfitting" if len(lengths) < self._cycles else "that many were asked for"
+        decided = f"cycles of {', '.join(map(str, lengths))} epochs: {ended}"
+        return dataclasses.replace(step, decided=decided)
+
+    # ---------------------------------------------------------------- within
+
+    def _fit(self, **changes: Any) -> Any:
+        return self._learn.fit(list(self._rates), **changes)
+
+    def _spread(self, lr: float) -> Sequence[float]:
+        groups = self._learn.groups()
+        trained = len(groups) - groups.frozen
+        return {1: (lr,), 2: (lr / 10, lr)}.get(trained, (lr / 100, lr / 10, lr))
+
+    def _timed(self, title: str, step: Callable[[str], RecipeStep]) -> RecipeStep:
+        self._learn.console.line(f"\n{len(self._steps) + 1} {title}")
+        started = time.perf_counter()
+        done = step(title)
+        return dataclasses.replace(done, seconds=time.perf_counter() - started)
+
+    def _trained(self, name: str, decided: str, train: Callable[[], Any]) -> RecipeStep:
+        """Train; keep the weights where the validation loss is lower than any before."""
+        learn = self._learn
+        before = self._best
+        train()
+        after = learn.predictions("valid")
+        step = self._judged(name, decided, after, before)
+        kept = before is None or _loss(after) < _loss(before)
+        if kept:
+            self._best = after
+            learn.save("recipe")
+        else:
+            learn.load("recipe")
+        return dataclasses.replace(step, kept=kept)
+
+    def _judged(
+        self, name: str, decided: str, after: "Predictions", before: "Predictions | None"
+    ) -> RecipeStep:
+        from secchi.inspection.comparison import compare
+
+        measure = self._measure
+        score = after.metric(measure) if measure else None
+        gain = compare(before, after, measure or "loss") if before is not None else None
+        return RecipeStep(name, decided, 0.0, measure, score, _loss(after), gain)
+
+    def _note(self, step: RecipeStep) -> None:
+        self._steps.append(step)
+        self._learn.console.line(f"   {step.decided}")
+        if step.gain is not None:
+            self._learn.console.line(f"   {step.gain}")
+        if step.kept is False:
+            self._learn.console.line(
+                "   its validation loss is not lower: the weights before it stay"
+            )
+
+
+def _loss(predictions: "Predictions") -> float:
+    return float("nan") if predictions.losses is None else float(predictions.losses.mean())
+
+
+def _why(search: Any) -> str:
+    found = next(iter(search.suggestions.values()), None)
+    return found.why if found else "the search found nothing, so the usual one"
+
+
+def _brought(step: RecipeStep) -> str:
+    if step.loss is None:
+        return step.decided
+    if step.gain is None:
+        return f"the start: {step.decided}"
+    kept = "" if step.kept is not False else ", not kept"
+    words = "beyond noise" if step.gain.beyond_noise else "within noise"
+    interval = f"{step.gain.low:+.4f} to {step.gain.high:+.4f}"
+    return f"{step.gain.difference:+.4f} ({interval}, {words}){kept}"
