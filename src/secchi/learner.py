@@ -25,7 +25,7 @@ from secchi.features.runtimes import check_setting, resolve_device, resolve_prec
 from secchi.features.views import View
 from secchi.files import folder_written_aside, write_json
 from secchi.models.backbones import PRETRAINED, RANDOM, Backbone
-from secchi.runs import Journal, RunFolder
+from secchi.runs import Journal, RunFolder, seconds_between_checkpoints
 from secchi.training.history import Epoch, History
 from secchi.training.metrics import check_metrics, default_metric
 from secchi.training.spec import Training, spread
@@ -74,7 +74,8 @@ class Learner:
         resume: ``"auto"`` goes on with the newest unfinished run in ``out`` that does the same, or
             starts one that can be gone on with; ``"fresh"`` starts one in any case; the name of a
             run goes on with that one. None keeps nothing on the way.
-        checkpoint_seconds: Between two checkpoints of a run that can be gone on with.
+        checkpoint_seconds: Between two checkpoints of a run that can be gone on with; None takes
+            ``SECCHI_CHECKPOINT_SECONDS`` or else 30.
         purpose: What else tells two runs apart, as plain values.
         console: Where lines and progress go; None takes standard output.
 
@@ -96,7 +97,7 @@ class Learner:
         cache: FeatureCache | None = None,
         out: str | os.PathLike[str] = "runs",
         resume: str | None = None,
-        checkpoint_seconds: float = 30.0,
+        checkpoint_seconds: float | None = None,
         purpose: Mapping[str, Any] | None = None,
         console: Console | None = None,
     ) -> None:
@@ -116,8 +117,10 @@ class Learner:
         self._compile = compile
         self._run = RunFolder(Path(os.path.abspath(os.fspath(out))), os.path.basename(data.root))
         self._resume = resume
+        if resume not in (None, "auto", "fresh"):
+            self._run.unfinished(resume)  # faults before the work
         self._purpose = dict(purpose or {})
-        self._checkpoint_seconds = checkpoint_seconds
+        self._checkpoint_seconds = seconds_between_checkpoints(checkpoint_seconds)
         self._journal: Journal | None = None
         self._preparation = Preparation(self.backbone, self.cache, device)
         self._extraction: Extraction | None = None
@@ -127,6 +130,7 @@ class Learner:
         self._inputs: NetworkInputs | None = None
         self._epochs = 0
         self._training_seconds = 0.0
+        self._told: set[str] = set()
 
     @classmethod
     def pretrained(
@@ -151,7 +155,9 @@ class Learner:
             BackboneError: The file of weights does not exist. An unknown name or weights that do
                 not fit are told when the body is first needed.
         """
-        body = Backbone(backbone, os.fspath(weights), data.size, seed or 0)
+        if seed is None:
+            seed = (options.get("training") or Training()).seed
+        body = Backbone(backbone, os.fspath(weights), data.size, seed)
         return cls(data, body, seed=seed, **options)
 
     # ---------------------------------------------------------------- what trains
@@ -289,12 +295,12 @@ class Learner:
         training = self.training.but(lr=lr, epochs=epochs, **changes)
         names = list(metrics or self.metrics)
         check_metrics(names, self.data.task)
-        if self._network:
-            spread(training.rates, len(self._network.trained_groups()))  # faults before the work
+        self._check_rates(training)
         rows = {"train": self._training_rows(training.seed), "valid": self._rows("valid")}
         started = time.perf_counter()
         show = _EpochLines(self.console)
         journal, key = self._going_on(), self._call(training, names)
+        self._body_trained |= self._trains_body  # also where training is interrupted
         history = journal.finished(key, self._trained) if journal else None
         if history is not None:
             for epoch in history.epochs:
@@ -320,7 +326,6 @@ class Learner:
             if journal:
                 journal.note(key, history, self._trained)
         self._epochs += len(history.epochs)
-        self._body_trained |= self._trains_body
         self._training_seconds += time.perf_counter() - started
         self.history = self.history.joined(history) if self.history else history
         if history.remark:
@@ -363,6 +368,7 @@ class Learner:
         from secchi.training.lr_finder import find_lr
 
         training = self.training.but(lr=lr, **changes)
+        self._check_rates(training)
         rows = self._training_rows(training.seed)
         self._prepare_to_train(training)
         quick = not self._trains_body
@@ -378,7 +384,7 @@ class Learner:
                 mixing=self.augmentation.mix if self.augmentation.mixes else None,
                 metric=self.metrics[0],
                 steps=steps,
-                looks=steps if quick else 10,
+                looks=steps if quick else 20,
                 most_valid_rows=1000 if quick else 128,
                 progress=progress,
             )
@@ -671,22 +677,29 @@ class Learner:
     def _write_checkpoint(self, folder: Path) -> None:
         from secchi.training.checkpoint import save_checkpoint
 
-        frozen = self._network.frozen if self._network and self._body_trained else None
-        record = {"epochs": self._epochs, "of": self._identity(), "frozen": frozen}
-        save_checkpoint(folder, self._trained if frozen is not None else self.head, record)
+        record = {
+            "epochs": self._epochs,
+            "of": self._identity(),
+            "frozen": self._network.frozen if self._network else None,
+            "whole": self._body_trained,
+        }
+        save_checkpoint(folder, self._trained if self._body_trained else self.head, record)
 
     def _read_checkpoint(self, folder: Path, record: dict[str, Any]) -> None:
         from secchi.training.checkpoint import load_checkpoint
 
         frozen = record.get("frozen")
-        if frozen is None:
-            if self._body_trained:  # back to the body as it came
-                self._network, self._inputs, self._body_trained = None, None, False
-            load_checkpoint(folder, self.head)
-        else:
+        if record.get("whole"):
             load_checkpoint(folder, self.network)
-            self._body_trained = True
+        else:
+            load_checkpoint(folder, self.head)
+            if self._body_trained:  # back to the body as it came
+                self._network, self._inputs = None, None
+        self._body_trained = bool(record.get("whole"))
+        if frozen is not None:
             self.freeze_to(frozen)
+        elif self._network is not None:
+            self.freeze()
         self._epochs = int(record["epochs"])
 
     def _identity(self) -> dict[str, Any]:
@@ -738,14 +751,14 @@ class Learner:
         pictures = sum(len(self._split(name)) for name in ("train", "valid"))
         if self._network.frozen_part is None:
             if self._network.frozen:
-                self.console.line("this network cannot be cut there: nothing is computed ahead")
+                self._tell_once("this network cannot be cut there: nothing is computed ahead")
             return
         versions = self.views if self.augmentation.alters else 1
         rows = pictures + (versions - 1) * len(self._split("train"))
         cost = inputs.cost(rows)
-        self.console.line(str(cost))
+        self._tell_once(str(cost))
         if not cost.fits:
-            self.console.line("so the frozen layers are computed in every epoch")
+            self._tell_once("so the frozen layers are computed in every epoch")
             self._network.uncut()
             self._inputs = self._inputs_of(None)
 
@@ -771,6 +784,10 @@ class Learner:
             return one_group(self.head)
         return [ParameterGroup(name, ps) for name, ps in self._network.trained_groups()]
 
+    def _check_rates(self, training: Training) -> None:
+        """Refuse more rates than there are layer groups to train, before any work."""
+        spread(training.rates, len(self._network.trained_groups()) if self._network else 1)
+
     def _prepare_to_train(self, training: Training) -> None:
         """Settle how batch normalisation behaves, and say what a person should know."""
         if self._network is None or not self._trains_body:
@@ -781,9 +798,10 @@ class Learner:
         )
         trained = [name for name, _ in self._network.trained_groups()]
         execution = self._execution()
-        self.console.line(
+        compiled = ", compiled" if execution.compiled else ""
+        self._tell_once(
             f"training {trained[0]} to {trained[-1]} in {execution.precision} on "
-            f"{execution.device}{', compiled' if execution.compiled else ''}"
+            f"{execution.device}{compiled}"
         )
 
     def _execution(
@@ -798,8 +816,10 @@ class Learner:
             return Execution(device)
         micro = None
         if rows is not None and training is not None and device == "cpu":
-            self._network.train()
-            if not uses_batch_statistics(self._network):
+            mode = self._network.training
+            by_batches = uses_batch_statistics(self._network.train())
+            self._network.train(mode)
+            if not by_batches:
                 micro = self._step_memory(training, rows).fast_rows
         precision = resolve_precision(self.precision, device)
         return Execution(device, precision, micro, self._compile)
@@ -812,10 +832,10 @@ class Learner:
 
         execution = self._execution()
         inputs = (rows or self._rows("train")).inputs.take(np.arange(4) % len(self.data.train))
-        network = self._trained.to(execution.device).train()
+        network, mode = self._trained.to(execution.device), self._trained.training
         given = torch.from_numpy(inputs).to(execution.device)
-        memory = step_memory(network, given, training, execution.precision)
-        network.eval()
+        memory = step_memory(network.train(), given, training, execution.precision)
+        network.train(mode)
         return memory
 
     def _said(self, split: str, inputs: Any) -> "Predictions":
@@ -898,6 +918,12 @@ class Learner:
         if labels is None:
             raise DataError(f"the pictures of {split!r} have no labels")
         return labels
+
+    def _tell_once(self, line: str) -> None:
+        """Show a line that was not shown before."""
+        if line not in self._told:
+            self._told.add(line)
+            self.console.line(line)
 
     def _tell(self, extraction: Extraction) -> None:
         """Say what came of the extraction, in a line, and what a person should know."""

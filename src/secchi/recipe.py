@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secchi.errors import SpecError, did_you_mean
+from secchi.training.history import Epoch
 from secchi.transforms.augment import Augmentation
 
 if TYPE_CHECKING:
@@ -245,10 +246,11 @@ class _Following:
 
     def _lower_rates(self, name: str) -> RecipeStep:
         self._rates = self._spread(self._lr)
-        early = "a hundredth, a tenth and the whole of the head's rate"
-        return RecipeStep(
-            name, f"{early} for early, middle and last layers: early ones see edges, as before", 0.0
+        decided = (
+            "a ninth, a third and the whole of the head's rate for early, middle and last layers: "
+            "early ones see edges, as before"
         )
+        return RecipeStep(name, decided, 0.0)
 
     def _find_again(self, name: str) -> RecipeStep:
         search = self._learn.find_lr(self._rates, steps=_SEARCH_STEPS)
@@ -260,22 +262,22 @@ class _Following:
 
     def _doubling_cycles(self, name: str) -> RecipeStep:
         """Cycles of 1, 2, 4, … epochs; the weights of the lowest validation loss are kept."""
-        learn, lowest, lengths = self._learn, float("inf"), []
+        learn, lengths, lasts = self._learn, list[int](), list[Epoch]()
 
         def train() -> None:
-            nonlocal lowest
             for number in range(self._cycles):
                 history = self._fit(cycles=1, cycle_len=2**number)
                 lengths.append(2**number)
                 if not history.epochs:
-                    return
-                last = history.epochs[-1]
-                if last.valid_loss < lowest:
-                    lowest = last.valid_loss
-                    learn.save("recipe-cycle")
-                elif last.train_loss < last.valid_loss:
                     break
-            learn.load("recipe-cycle")
+                last = history.epochs[-1]
+                if all(last.valid_loss < before.valid_loss for before in lasts):
+                    learn.save("recipe-cycle")
+                elif last.train_loss < lasts[-1].train_loss:
+                    break  # overfitting: better on what it saw, worse on what it did not
+                lasts.append(last)
+            if lasts:
+                learn.load("recipe-cycle")
 
         step = self._trained(name, "", train)
         ended = "overfitting" if len(lengths) < self._cycles else "that many were asked for"
@@ -290,7 +292,7 @@ class _Following:
     def _spread(self, lr: float) -> Sequence[float]:
         groups = self._learn.groups()
         trained = len(groups) - groups.frozen
-        return {1: (lr,), 2: (lr / 10, lr)}.get(trained, (lr / 100, lr / 10, lr))
+        return {1: (lr,), 2: (lr / 3, lr)}.get(trained, (lr / 9, lr / 3, lr))
 
     def _timed(self, title: str, step: Callable[[str], RecipeStep]) -> RecipeStep:
         self._learn.console.line(f"\n{len(self._steps) + 1} {title}")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _UNFINISHED = "unfinished.json"
 _JOURNAL = "journal"
+_LEFT_BEHIND = (".*-????????.part", ".*-????????.old")
+"""What a process that is killed while it writes leaves beside what it wrote."""
 
 
 class RunFolder:
@@ -80,8 +82,8 @@ class RunFolder:
     def begin(self, key: dict[str, Any]) -> None:
         """Note what is being done, until :meth:`finish`; this process alone goes on with it."""
         with self.writing():
+            self._hold(self.path)  # first, or another process could take it over
             write_json(self.path / _UNFINISHED, key)
-            self._hold(self.path)
 
     def resume(self, key: dict[str, Any], named: str | None = None) -> bool:
         """Take over the newest unfinished run that does the same.
@@ -99,19 +101,37 @@ class RunFolder:
         """
         wanted = json.loads(json.dumps(key))
         if named is not None:
-            place = Path(named) if os.sep in named else self.out / named
-            self._path = self._checked(Path(os.path.abspath(place)), wanted)
+            self._path = self._checked(self.unfinished(named), wanted)
             return True
         for place in sorted(self.out.glob(f"*/{_UNFINISHED}"), reverse=True):
             if _read(place) == wanted and self._hold(place.parent):
-                self._path = place.parent
-                return True
+                if _read(place) == wanted:  # else it was finished meanwhile
+                    self._path = place.parent
+                    return True
+                self._release()
         return False
+
+    def unfinished(self, named: str) -> Path:
+        """The folder of a run that can be gone on with.
+
+        Raises:
+            SecchiError: There is none, or it is finished.
+        """
+        place = Path(named) if os.sep in named else self.out / named
+        run = Path(os.path.abspath(place))
+        if not run.is_dir():
+            raise SecchiError(f"there is no run {run}; --resume names a folder in {self.out}")
+        if _read(run / _UNFINISHED) is None:
+            raise SecchiError(f"the run {run} is finished; there is nothing to go on with")
+        return run
 
     def finish(self) -> None:
         """What is being done is done."""
         if self._path is None:
             return
+        for pattern in _LEFT_BEHIND:
+            for place in list(self._path.rglob(pattern)):
+                _remove(place)
         with contextlib.suppress(FileNotFoundError):
             (self._path / _UNFINISHED).unlink()
         shutil.rmtree(self._path / _JOURNAL, ignore_errors=True)
@@ -119,10 +139,6 @@ class RunFolder:
 
     def _checked(self, run: Path, wanted: Any) -> Path:
         found = _read(run / _UNFINISHED)
-        if not run.is_dir():
-            raise SecchiError(f"there is no run {run}; --resume names a folder in {self.out}")
-        if found is None:
-            raise SecchiError(f"the run {run} is finished; there is nothing to go on with")
         if found != wanted:
             differing = sorted(
                 k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k)
@@ -207,6 +223,28 @@ class Journal:
     @property
     def _folder(self) -> Path:
         return self._run.path / _JOURNAL / f"{self._calls:03}"
+
+
+def seconds_between_checkpoints(given: float | None = None) -> float:
+    """What was given, or else ``SECCHI_CHECKPOINT_SECONDS``, or else 30.
+
+    Raises:
+        SecchiError: The variable is no number.
+    """
+    said = os.environ.get("SECCHI_CHECKPOINT_SECONDS") or "30"
+    try:
+        return float(said) if given is None else given
+    except ValueError:
+        raise SecchiError(
+            f"SECCHI_CHECKPOINT_SECONDS is {said!r}; it is a number of seconds"
+        ) from None
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def _read(place: Path) -> Any:

@@ -1,11 +1,16 @@
 import contextlib
+import dataclasses
 import hashlib
 import itertools
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -150,8 +155,9 @@ def test_whatever_shapes_a_feature_makes_a_space_of_its_own() -> None:
         Space(space.body, {"size": 9}, space.runtime, space.width),
         Space(space.body, space.transform, "torch-cpu-bf16", space.width),
         Space(space.body, space.transform, space.runtime, 5),
+        Space(space.body, space.transform, space.runtime, space.width, dtype="bfloat16"),
     ]
-    assert len({s.key for s in [space, *others]}) == 5
+    assert len({s.key for s in [space, *others]}) == 6
     assert Space(space.body, space.transform, space.runtime, 4, "renamed").key == space.key
 
 
@@ -169,6 +175,188 @@ def test_features_are_mapped_not_read(cache: FeatureCache) -> None:
     taken = rows.table(digests).take(slice(None))
     assert not isinstance(taken, np.memmap)
     assert taken.flags.writeable
+
+
+# ---------------------------------------------------------------- what numbers are kept as
+
+
+def kept_and_taken(features: Features, dtype: str) -> Features:
+    """Features after they were kept on disk."""
+    digests = digests_of(len(features))
+    space = Space("a body", {}, "torch", features[0].size, "", features.shape[1:], dtype)
+    with new_cache() as cache:
+        for some in (slice(0, 1), slice(1, None)):  # a file each
+            with cache.writer(space) as writer:
+                writer.append(digests[some], features[some])
+        return cache.find(space, digests).table(digests).take(slice(None))
+
+
+@given(
+    st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=40),
+    st.lists(st.floats(width=32), min_size=1, max_size=20),
+)
+@settings(max_examples=200, deadline=None)
+def test_bfloat16_is_rounded_as_torch_rounds_it_bit_for_bit(
+    patterns: list[int], numbers: list[float]
+) -> None:
+    import torch
+
+    # Whatever four bytes can be: subnormal numbers, both zeros and infinities, every NaN.
+    some = np.array(patterns, np.uint32).view(np.float32)
+    values = np.concatenate([some, np.array(numbers, np.float32)])[None]
+    ours = kept_and_taken(values, "bfloat16")
+    theirs = torch.from_numpy(values).bfloat16().float().numpy()
+    sound = ~np.isnan(values)
+    assert np.array_equal(np.isnan(ours), ~sound)
+    assert np.array_equal(ours[sound].view(np.uint32), theirs[sound].view(np.uint32))
+
+
+@pytest.mark.parametrize(
+    ("given_", "kept"),
+    [
+        (0x3F808000, 0x3F80),  # half way: to the even one below
+        (0x3F818000, 0x3F82),  # half way: to the even one above
+        (0x3F808001, 0x3F81),
+        (0x3F807FFF, 0x3F80),
+        (0x7F7FFFFF, 0x7F80),  # the largest number rounds to infinity
+        (0x7F800000, 0x7F80),
+        (0xFF800000, 0xFF80),
+        (0x80000000, 0x8000),
+        (0x7F800001, 0x7FC0),  # NaNs stay NaNs, with their sign
+        (0x7FFFFFFF, 0x7FFF),
+        (0xFFFFFFFF, 0xFFFF),
+        (0xFF800001, 0xFFC0),
+    ],
+)
+def test_bfloat16_of_chosen_numbers(given_: int, kept: int) -> None:
+    values = np.array([[given_]], np.uint32).view(np.float32)
+    taken = kept_and_taken(np.repeat(values, 2, axis=0), "bfloat16")
+    assert [int(bits) for bits in taken.view(np.uint32)[:, 0]] == [kept << 16] * 2
+
+
+@given(st.lists(st.integers(0, 2**16 - 1), min_size=1, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_numbers_that_are_bfloat16_already_come_back_bit_by_bit(patterns: list[int]) -> None:
+    values = (np.array([patterns], np.uint32) << 16).view(np.float32)
+    values = np.where(np.isnan(values), np.float32(0), values)
+    taken = kept_and_taken(values, "bfloat16")
+    assert taken.dtype == np.float32
+    assert taken.tobytes() == values.tobytes()
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_bytes_come_back_as_bytes(values: list[int]) -> None:
+    pixels = np.array([values, values[::-1]], np.uint8)
+    taken = kept_and_taken(pixels, "uint8")
+    assert taken.dtype == np.uint8
+    assert np.array_equal(taken, pixels)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "uint8"])
+def test_rows_keep_their_shape(dtype: str) -> None:
+    features = np.arange(3 * 24).reshape(3, 2, 3, 4).astype(np.uint8 if dtype == "uint8" else "f4")
+    taken = kept_and_taken(features, dtype)
+    assert taken.shape == (3, 2, 3, 4)
+    assert np.array_equal(taken, features)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2), ("uint8", 1)])
+def test_a_row_takes_what_its_space_says(cache: FeatureCache, dtype: str, size: int) -> None:
+    space = dataclasses.replace(space_of(width=10), dtype=dtype)
+    assert space.row_bytes == 36 + 10 * size
+    with cache.writer(space) as writer:
+        writer.append(digests_of(7), np.zeros((7, 10), np.uint8))
+    (file,) = cache.root.rglob("*.rows")
+    assert file.stat().st_size == HEADER + 7 * space.row_bytes
+    assert cache.usage()[0].pictures == 7
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), dtype=st.sampled_from(["bfloat16", "uint8"]), width=st.integers(1, 9))
+def test_damage_is_found_in_rows_of_every_kind(data: st.DataObject, dtype: str, width: int) -> None:
+    space = dataclasses.replace(space_of(width), dtype=dtype)
+    digests = digests_of(3)
+    with new_cache() as cache:
+        with cache.writer(space) as writer:
+            writer.append(digests, np.full((3, width), 100, np.uint8))
+        (file,) = cache.root.rglob("*.rows")
+        row = data.draw(st.integers(0, 2))
+        byte = data.draw(st.integers(32, space.row_bytes - 1))
+        content = bytearray(file.read_bytes())
+        content[HEADER + row * space.row_bytes + byte] ^= 1 << data.draw(st.integers(0, 7))
+        file.write_bytes(content)
+        rows = cache.find(space, digests)
+        assert [digest in rows for digest in digests] == [number != row for number in range(3)]
+        assert rows.damaged == 1
+
+
+def test_kinds_of_numbers_are_kept_apart(cache: FeatureCache) -> None:
+    spaces = [dataclasses.replace(space_of(), dtype=d) for d in ("float32", "bfloat16", "uint8")]
+    assert len({space.key for space in spaces}) == 3
+    for space in spaces:
+        with cache.writer(space) as writer:
+            writer.append(digests_of(2), np.ones((2, 4), np.uint8))
+    # Even in each other's folders they are not mistaken for their own.
+    files = {space.dtype: next(cache._folder(space).glob("*.rows")) for space in spaces}
+    for space in spaces:
+        for dtype, file in files.items():
+            if dtype != space.dtype:
+                shutil.copy(file, cache._folder(space) / f"0-{dtype}.rows")
+        assert len(cache.find(space, digests_of(2))._parts) == 1
+
+
+def test_what_older_versions_kept_is_found(cache: FeatureCache) -> None:
+    """Its folder, header and records as they were before there was anything but float32."""
+    space = dataclasses.replace(space_of(), shape=(4,))
+    named = json.dumps([1, "a body", {"size": 8}, "torch-cpu-fp32", 4])
+    folder = cache.root / "features" / hashlib.sha256(named.encode()).hexdigest()[:24]
+    assert space.key == folder.name
+    digests = digests_of(3)
+    content = b"secchi features 1 4\n".ljust(64)
+    for digest, features in zip(digests, features_of(digests), strict=True):
+        check = zlib.crc32(features.tobytes(), zlib.crc32(digest))
+        content += digest + check.to_bytes(4, "little") + features.tobytes()
+    folder.mkdir(parents=True)
+    (folder / "1.rows").write_bytes(content)
+    record = {"body": "a body", "transform": {"size": 8}, "runtime": "torch-cpu-fp32", "width": 4}
+    (folder / "space.json").write_text(json.dumps(record | {"title": "lite0, 8 px"}))
+    assert found(cache, digests, space) == set(digests)
+    assert (cache.usage()[0].title, cache.usage()[0].pictures) == ("lite0, 8 px", 3)
+    # What is written now is the same.
+    file = fill(cache, digests, space)
+    assert file.parent == folder
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "uint8"])
+@pytest.mark.parametrize("files", [1, 3])
+def test_taking_some_rows_takes_memory_for_those_alone(
+    cache: FeatureCache, dtype: str, files: int
+) -> None:
+    space = Space("a body", {}, "torch", 10_000, "", (100, 100), dtype)
+    digests = digests_of(600)
+    for number in range(files):
+        with cache.writer(space) as writer:
+            some = digests[number::files]
+            writer.append(some, np.ones((len(some), 10_000), np.uint8))
+    tracemalloc.start()
+    try:
+        table = cache.find(space, digests).table(digests)
+        found_with = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        taken = table.take(np.array([3, 500, 4, 3]))
+        taken_with = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        for chunk in table.chunks(10):
+            taken = chunk
+        chunked_with = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken.shape == (10, 100, 100)
+    # The whole table takes 6 to 24 MB.
+    assert max(found_with, taken_with) < 1_000_000
+    assert chunked_with < 2_500_000
 
 
 # ---------------------------------------------------------------- damage
@@ -625,7 +813,13 @@ def test_usage_tells_what_is_kept_latest_first(cache: FeatureCache) -> None:
     assert second.used == pytest.approx(time.time() - 2 * HOUR, abs=60)
 
 
-@pytest.mark.parametrize("record", ["", "[1]", "null", '{"title": "x"}', '{"width": "y"}', "\0"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        *("", "[1]", "null", '{"title": "x"}', '{"width": "y"}', "\0"),
+        '{"title": "", "width": 4, "dtype": "float8"}',
+    ],
+)
 def test_usage_tells_of_what_has_lost_its_record(cache: FeatureCache, record: str) -> None:
     file = fill(cache, digests_of(10))
     body = make_body(cache, "0" * 32)

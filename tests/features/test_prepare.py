@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -15,7 +17,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from secchi.errors import BackboneError
+from secchi.errors import BackboneError, SecchiError
+from secchi.features import prepare
 from secchi.features.cache import FeatureCache
 from secchi.features.prepare import (
     Preparation,
@@ -26,9 +29,11 @@ from secchi.features.prepare import (
     _move_into_place,
     _save_model,
     _smooth_pictures,
+    prepare_part,
 )
 from secchi.features.runtimes import openvino_is_here
 from secchi.models.backbones import RANDOM, Backbone
+from secchi.models.groups import cut, layer_groups
 from secchi.transforms.images import ImageTransform
 
 SMALL = Backbone("mobilenetv3_small_050", RANDOM, size=32)
@@ -389,7 +394,7 @@ def test_a_full_disk_is_told_and_nothing_half_made_is_left(cache: FeatureCache) 
 @needs_openvino
 def test_a_full_disk_is_no_fault_of_the_converted_model(tmp_path: Path) -> None:
     body = SMALL.build()
-    _, model, _ = _convert(body, SMALL.transform_of(body), "cpu")
+    _, model, _ = _convert(body, SMALL.transform_of(body), "cpu", flat=True)
     with room_for(100_000), pytest.raises(OSError, match="."), _as_os_error():
         _save_model(model, tmp_path / "model.xml")
 
@@ -403,13 +408,14 @@ def test_the_temporary_folder_goes_with_the_process(unwritable: FeatureCache) ->
     assert done.stderr == ""
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are of another kind here")
-def test_a_body_in_a_read_only_cache_is_used_as_it_is(small_cache: FeatureCache) -> None:
-    import tempfile
-
+@contextlib.contextmanager
+def read_only_copy(of: FeatureCache) -> Iterator[FeatureCache]:
+    """A copy of a cache in which nothing can be written, not by the administrator either."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("permissions are of another kind here")
     with tempfile.TemporaryDirectory() as parent:
         Path(parent).chmod(0o755)  # for every user, unlike pytest's own
-        cache = FeatureCache(shutil.copytree(small_cache.root, Path(parent) / "cache"))
+        cache = FeatureCache(shutil.copytree(of.root, Path(parent) / "cache"))
         for path in [cache.root, *cache.root.rglob("*")]:
             path.chmod(0o555 if path.is_dir() else 0o444)
         administrator = os.geteuid() == 0
@@ -419,16 +425,266 @@ def test_a_body_in_a_read_only_cache_is_used_as_it_is(small_cache: FeatureCache)
             packages = sysconfig.get_path("purelib")
             if not os.access(packages, os.R_OK | os.X_OK, effective_ids=True):
                 pytest.skip("other users may not read the Python packages here")
-            assert cache.place_for_bodies() != cache.bodies
-            prepared = ready_in(cache)
-            assert prepared.folder.parent == cache.bodies
-            assert computed(prepared).shape == (8, prepared.width)
+            yield cache
         finally:
             if administrator:
                 os.seteuid(0)
             for path in cache.root.rglob("*"):
                 path.chmod(0o755)
             cache.root.chmod(0o755)
+
+
+def test_a_body_in_a_read_only_cache_is_used_as_it_is(small_cache: FeatureCache) -> None:
+    with read_only_copy(small_cache) as cache:
+        assert cache.place_for_bodies() != cache.bodies
+        prepared = ready_in(cache)
+        assert prepared.folder.parent == cache.bodies
+        assert computed(prepared).shape == (8, prepared.width)
+
+
+# ---------------------------------------------------------------- the first part of a body
+
+
+GROUPS = 4
+"""How many layer groups the part has."""
+
+
+def part_of(body: torch.nn.Module, groups: int = GROUPS, size: int = 32) -> tuple[Any, str]:
+    """The first layer groups of a body, and the name of their last layer."""
+    found = cut(body, layer_groups(body), groups, torch.zeros(2, 3, size, size))
+    assert found is not None
+    return found.before, found.point
+
+
+@pytest.fixture(scope="module")
+def body() -> torch.nn.Module:
+    return SMALL.build()
+
+
+@pytest.fixture(scope="module")
+def part_cache(
+    small_cache: FeatureCache, body: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
+) -> FeatureCache:
+    """A cache in which the first part of a body is ready."""
+    cache = FeatureCache(tmp_path_factory.mktemp("part-cache"))
+    prepare_part(*part_of(body), ready_in(small_cache), cache, "cpu")
+    return cache
+
+
+@pytest.fixture
+def own_parts(part_cache: FeatureCache, tmp_path: Path) -> FeatureCache:
+    """A copy that a test may change."""
+    shutil.copytree(part_cache.root, tmp_path / "parts")
+    return FeatureCache(tmp_path / "parts")
+
+
+@pytest.fixture
+def no_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where names alone are tested, conversion would cost a second each time."""
+    monkeypatch.setattr(prepare, "openvino_is_here", lambda: False)
+
+
+def folders_in(cache: FeatureCache) -> list[str]:
+    return sorted(path.name for path in cache.bodies.iterdir())
+
+
+def test_a_part_made_ready_tells_what_it_is(
+    small_cache: FeatureCache, part_cache: FeatureCache, body: torch.nn.Module
+) -> None:
+    part, point = part_of(body)
+    prepared = prepare_part(part, point, ready_in(small_cache), part_cache, "cpu")
+    assert prepared.shape == tuple(part(torch.zeros(1, 3, 32, 32)).shape[1:])
+    assert prepared.width == np.prod(prepared.shape)
+    assert prepared.point == point == "blocks.2"
+    assert prepared.title == "mobilenetv3_small_050 up to blocks.2, 32 px"
+    assert prepared.parameters == sum(p.numel() for p in part.parameters())
+    assert prepared.transform == ready_in(small_cache).transform
+    assert prepared.network is part
+    assert prepared.folder == part_cache.bodies / prepared.digest
+    assert prepared.digest != ready_in(small_cache).digest
+    titles = [line.title for line in part_cache.usage()]
+    assert titles == ["mobilenetv3_small_050 up to blocks.2, 32 px"]
+    assert leftovers(part_cache) == []
+
+
+@pytest.mark.parametrize("converted", [True, False])
+def test_a_part_computes_what_the_layers_do(
+    small_cache: FeatureCache,
+    part_cache: FeatureCache,
+    body: torch.nn.Module,
+    converted: bool,
+    tmp_path: Path,
+) -> None:
+    if converted and not openvino_is_here():
+        pytest.skip("OpenVINO is not installed")
+    part, point = part_of(body)
+    prepared = prepare_part(part, point, ready_in(small_cache), part_cache, "cpu")
+    if not converted:
+        prepared = dataclasses.replace(prepared, folder=tmp_path)
+    pictures = _smooth_pictures(8, 32)
+    normalised = torch.from_numpy(prepared.transform.normalize(pictures)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        wanted = part(normalised).numpy()
+    runtime = prepared.runtime("cpu", "fp32")
+    assert runtime.name.startswith("openvino" if converted else "torch")
+    found = runtime.compute(pictures)
+    assert found.shape == (8, *prepared.shape)
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_activations_are_kept_in_the_precision_that_they_are_computed_in(
+    small_cache: FeatureCache, part_cache: FeatureCache, body: torch.nn.Module
+) -> None:
+    whole = ready_in(small_cache)
+    part = prepare_part(*part_of(body), whole, part_cache, "cpu")
+    for prepared, precision, dtype in [
+        (part, "fp32", "float32"),
+        (part, "bf16", "bfloat16"),
+        (whole, "fp32", "float32"),
+        (whole, "bf16", "float32"),
+    ]:
+        space = prepared.space({"a": 1}, "cpu", precision)
+        assert space.dtype == dtype
+        assert (space.body, space.width) == (prepared.digest, prepared.width)
+        assert space.shape == prepared.shape
+        assert space.runtime == prepared.runtime_name("cpu", precision)
+        assert (space.transform, space.title) == ({"a": 1}, prepared.title)
+
+
+@pytest.mark.usefixtures("no_conversion")
+def test_a_part_is_named_by_its_weights_and_where_it_ends(
+    small_cache: FeatureCache, cache: FeatureCache
+) -> None:
+    whole, body = ready_in(small_cache), SMALL.build()
+    groups, parameters = layer_groups(body), dict(body.named_parameters())
+
+    def digest(groups: int = GROUPS, of: Prepared = whole) -> str:
+        return prepare_part(*part_of(body, groups), of, cache, "cpu").digest
+
+    def change(tensor: torch.Tensor) -> None:
+        with torch.no_grad():
+            tensor.view(-1)[0] += 1e-3
+
+    first = digest()
+    body = SMALL.build()
+    parameters = dict(body.named_parameters())
+    assert digest() == first, "the same weights have the same name"
+    change(parameters[groups[GROUPS].tensors[0]])
+    assert digest() == first, "what lies behind it has no say"
+    other_end = digest(GROUPS + 1)
+    change(parameters[groups[GROUPS - 1].tensors[0]])
+    changed = digest()
+    change(
+        next(b for name, b in body.named_buffers() if name.endswith("blocks.0.0.bn1.running_var"))
+    )
+    statistics = digest()
+    larger = dataclasses.replace(whole, transform=dataclasses.replace(whole.transform, size=64))
+    size = digest(of=larger)
+    names = {first, other_end, changed, statistics, size}
+    assert len(names) == 5
+    assert folders_in(cache) == sorted(names)
+
+
+def test_a_part_is_found_again_without_any_work(
+    small_cache: FeatureCache, own_parts: FeatureCache
+) -> None:
+    (folder,) = own_parts.bodies.iterdir()
+    before = folder.stat().st_ino, (folder / "body.json").stat().st_mtime_ns
+    part, point = part_of(SMALL.build())
+    for _ in range(2):
+        prepared = prepare_part(part, point, ready_in(small_cache), own_parts, "cpu")
+        assert prepared.folder == folder
+    assert (folder.stat().st_ino, (folder / "body.json").stat().st_mtime_ns) == before
+    assert folders_in(own_parts) == [folder.name]
+
+
+@needs_openvino
+def test_a_damaged_part_is_made_again(small_cache: FeatureCache, own_parts: FeatureCache) -> None:
+    (folder,) = own_parts.bodies.iterdir()
+    damage(folder / "model.bin")
+    prepared = prepare_part(*part_of(SMALL.build()), ready_in(small_cache), own_parts, "cpu")
+    assert prepared.folder == folder
+    assert prepared.runtime_name("cpu", "fp32") == "openvino-fp32"
+    assert leftovers(own_parts) == []
+
+
+def test_making_a_part_ready_leaves_the_layers_as_they_are(
+    small_cache: FeatureCache, cache: FeatureCache
+) -> None:
+    body = SMALL.build().to(memory_format=torch.channels_last)
+    for parameter in body.parameters():
+        parameter.requires_grad_(False)
+    before = {key: value.clone() for key, value in body.state_dict().items()}
+    prepared = prepare_part(*part_of(body, 1), ready_in(small_cache), cache, "cpu")
+    prepared.runtime("cpu", "fp32")
+    dataclasses.replace(prepared, folder=cache.root).runtime("cpu", "fp32")
+    assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in body.parameters())
+    assert not any(module.training for module in body.modules())
+
+
+@pytest.mark.usefixtures("no_conversion")
+def test_a_part_goes_to_a_temporary_folder_where_there_is_no_other_and_is_found_there(
+    small_cache: FeatureCache, unwritable: FeatureCache, no_temporary_folder_yet: list[Path]
+) -> None:
+    given = (*part_of(SMALL.build()), ready_in(small_cache))
+    prepared = prepare_part(*given, unwritable, "cpu")
+    (temporary,) = no_temporary_folder_yet
+    assert prepared.folder.parent == temporary
+    before = (prepared.folder / "body.json").stat().st_mtime_ns
+    assert prepare_part(*given, unwritable, "cpu") == prepared
+    assert (prepared.folder / "body.json").stat().st_mtime_ns == before
+    assert prepared.runtime("cpu", "fp32").compute(_smooth_pictures(8, 32)).shape[0] == 8
+
+
+@pytest.mark.usefixtures("no_conversion")
+def test_a_part_that_can_be_kept_nowhere_is_told(
+    small_cache: FeatureCache, cache: FeatureCache, no_temporary_folder_yet: list[Path]
+) -> None:
+    given = (*part_of(SMALL.build()), ready_in(small_cache))
+    with room_for(10_000), pytest.raises(SecchiError, match="up to blocks.2' cannot be kept in"):
+        prepare_part(*given, cache, "cpu")
+    assert list(cache.bodies.iterdir()) == list(no_temporary_folder_yet[0].iterdir()) == []
+
+
+@needs_openvino
+def test_a_part_in_a_read_only_cache_is_used_as_it_is(
+    small_cache: FeatureCache, part_cache: FeatureCache, no_temporary_folder_yet: list[Path]
+) -> None:
+    given = (*part_of(SMALL.build()), ready_in(small_cache))
+    with read_only_copy(part_cache) as cache:
+        assert cache.place_for_bodies() != cache.bodies
+        prepared = prepare_part(*given, cache, "cpu")
+        assert prepared.folder.parent == cache.bodies
+        assert prepared.runtime_name("cpu", "fp32") == "openvino-fp32"
+        other = prepare_part(*part_of(SMALL.build(), 1), given[-1], cache, "cpu")
+        assert other.folder.parent == no_temporary_folder_yet[0]
+
+
+@needs_openvino
+def test_a_part_that_cannot_be_converted_is_computed_by_torch(
+    small_cache: FeatureCache, cache: FeatureCache
+) -> None:
+    class Strange(torch.nn.Module):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            return torch.special.bessel_j0(batch[:, :, ::2])
+
+    prepared = prepare_part(Strange(), "strange", ready_in(small_cache), cache, "cpu")
+    assert prepared.trouble
+    assert prepared.shape == (3, 16, 32)
+    runtime = prepared.runtime("cpu", "fp32")
+    assert runtime.name == "torch-cpu-fp32"
+    assert runtime.compute(_smooth_pictures(8, 32)).shape == (8, 3, 16, 32)
+
+
+def test_a_record_of_before_there_were_shapes_is_of_rows(copied: FeatureCache) -> None:
+    before = ready_in(copied)
+    file = before.folder / "body.json"
+    record = json.loads(file.read_text())
+    del record["shape"]
+    file.write_text(json.dumps(record))
+    assert ready_in(copied) == before
+    assert before.shape == (before.width,)
 
 
 # ---------------------------------------------------------------- errors
@@ -452,7 +708,7 @@ def test_a_body_that_gives_no_row_a_picture_is_refused() -> None:
             return batch
 
     with pytest.raises(BackboneError, match=r"\(2, 3, 32, 32\) for 2 pictures, not a row each"):
-        _convert(Maps(), ImageTransform(32), "cpu")
+        _convert(Maps(), ImageTransform(32), "cpu", flat=True)
 
 
 @needs_openvino
@@ -461,8 +717,8 @@ def test_an_operation_that_cannot_be_converted_leaves_torch_and_the_reason() -> 
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
             return torch.special.bessel_j0(batch.mean((2, 3)))
 
-    width, model, trouble = _convert(Strange(), ImageTransform(32), "cpu")
-    assert (width, model) == (3, None)
+    shape, model, trouble = _convert(Strange(), ImageTransform(32), "cpu", flat=True)
+    assert (shape, model) == ((3,), None)
     assert trouble
 
 
@@ -473,8 +729,8 @@ def test_a_converted_model_that_computes_something_else_is_not_used() -> None:
             means = batch.mean((2, 3))
             return -means if torch.jit.is_tracing() else means
 
-    width, model, trouble = _convert(Different(), ImageTransform(32), "cpu")
-    assert (width, model) == (3, None)
+    shape, model, trouble = _convert(Different(), ImageTransform(32), "cpu", flat=True)
+    assert (shape, model) == ((3,), None)
     assert trouble is not None
     assert "its features agree with torch's to a cosine of only -1.0" in trouble
 

@@ -1,6 +1,7 @@
 import copy
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +16,15 @@ from secchi.errors import SpecError
 from secchi.models.depthwise import DepthwiseConv2d, speed_up
 
 NETWORKS = {"tf_efficientnet_lite0": 16, "mobilenetv3_small_050": 11, "convnext_atto": 12}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Layers this small only make threads wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Case(NamedTuple):
@@ -126,8 +136,22 @@ def test_under_autocast_gradients_are_as_close_to_the_truth_as_torchs(case: Case
     for given_, torchs_own, right in zip(given_gradients, torchs, truth, strict=True):
         assert given_.dtype == torch.float32
         assert distance(given_, right) < 1e-2
-        # bf16 keeps eight bits, so a lucky result of torch's is no measure.
-        assert distance(given_, right) < max(2 * distance(torchs_own, right), 4e-3)
+        # bf16 keeps eight bits, so a lucky result of torch's is no measure. Nor is one that is not
+        # a number: torch 2.15 reads what nobody wrote where a picture is smaller than the stride.
+        bound = 2 * distance(torchs_own.nan_to_num(), right)
+        assert distance(given_, right) < max(bound, 4e-3)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (3, 3), (5, 2), (7, 3)])
+def test_pictures_smaller_than_the_stride_get_finite_gradients(kernel: int, stride: int) -> None:
+    case = Case(20, kernel, stride, kernel // 2, height=4, width=stride - 1)
+    _, fast = case.layers()
+    for _ in range(20):
+        # Freed at once, so that the next tensors lie where these did.
+        [torch.full((2**power,), float("nan")) for power in range(6, 17)]
+        with torch.autocast("cpu", torch.bfloat16):
+            _, found = gradients(fast, case.pictures())
+        assert all(gradient.isfinite().all() for gradient in found)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

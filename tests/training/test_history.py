@@ -1,12 +1,16 @@
 """The record of what happened, as text, rows, CSV and figure."""
 
 import csv
+import dataclasses
+import json
 import math
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from secchi.training.history import Epoch, History, Outcome
+from secchi.training.schedules import Restarts
 from secchi.training.spec import Training
 
 
@@ -68,6 +72,29 @@ def test_joined_histories_keep_the_later_outcome() -> None:
     both = history({"a": 1.0}).joined(history({"a": 2.0}, outcome=Outcome.DIVERGED))
     assert [epoch.metrics["a"] for epoch in both.epochs] == [1.0, 2.0]
     assert both.outcome is Outcome.DIVERGED
+    assert both.steps == 14
+
+
+def test_joined_histories_keep_the_weights_of_the_later_one() -> None:
+    best = dataclasses.replace(history({"a": 1.0}, {"a": 2.0}), kept=0)
+    assert history({"a": 1.0}).joined(best).kept == 0
+    assert best.joined(history({"a": 1.0})).kept is None
+
+
+def test_the_weights_that_were_kept_are_told_where_they_are_not_the_last() -> None:
+    run = history({"a": 1.0}, {"a": 2.0}, outcome=Outcome.STOPPED_EARLY)
+    assert "are kept" not in str(run)
+    told = str(dataclasses.replace(run, kept=0)).splitlines()[-1]
+    assert told.startswith("after 7 steps stopped early: ")
+    assert told.endswith("the weights of epoch 0 are kept, the lowest validation loss")
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_is_written_as_plain_values_makes_the_same_history(outcome: Outcome) -> None:
+    training = Training("sgd", lr=(1e-3, 1e-2), schedule=Restarts(2), ema=0.9)
+    epochs = history({"accuracy": 0.9}, {"f1": 0.8}).epochs
+    found = History(epochs, outcome, training, steps=12, kept=1)
+    assert History.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
 def test_curves_are_drawn_of_every_metric() -> None:

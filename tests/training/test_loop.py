@@ -1,5 +1,6 @@
 """The loop: the same seed gives the same numbers, and what goes wrong has a name."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -12,8 +13,9 @@ from torch import nn
 from secchi.data.task import Kind, Labels, Target, Task
 from secchi.errors import DataError
 from secchi.models.heads import Head
+from secchi.training import loop
 from secchi.training.history import Epoch, History, Outcome
-from secchi.training.loop import EVALUATION_NUMBERS, Rows, evaluate, train
+from secchi.training.loop import Rows, evaluate, train
 from secchi.training.optimizers import OPTIMIZERS
 from secchi.training.spec import OPTIMIZER_NAMES, Training
 
@@ -38,6 +40,21 @@ class InMemory:
         return self.values[rows]
 
 
+class Wide(nn.Module):
+    """A network with a hidden layer and dropout, its first weights the same every time."""
+
+    def __init__(self, dropout: float = 0.5) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layers = nn.Sequential(
+                nn.Linear(6, 16), nn.Tanh(), nn.Dropout(dropout), nn.Linear(16, 3)
+            )
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.layers(inputs)
+
+
 def rows_of(
     target: Target = PET, count: int = 50, seed: int = 0, weights: Sequence[float] | None = None
 ) -> Rows:
@@ -54,9 +71,11 @@ def rows_of(
     return Rows(InMemory(inputs), Labels(Task((target,)), (values,), share))
 
 
-def fitted(training: Training, rows: Rows | None = None, **options: object) -> tuple[Head, History]:
+def fitted(
+    training: Training, rows: Rows | None = None, net: nn.Module | None = None, **options: object
+) -> tuple[nn.Module, History]:
     rows = rows or rows_of()
-    head = Head(6, rows.labels.task.outputs)
+    head = net or Head(6, rows.labels.task.outputs)
     history = train(head, rows, rows_of(rows.labels.task.target, seed=1), training, **options)
     return head, history
 
@@ -85,6 +104,23 @@ def test_what_else_draws_random_numbers_moves_nothing() -> None:
     np.random.seed(123)
     _, second = fitted(training)
     assert numbers(first) == numbers(second)
+
+
+def test_training_draws_nothing_from_the_global_generators() -> None:
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()
+    fitted(Training(epochs=2, batch_size=16), net=Wide())
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    np.testing.assert_equal(np.random.get_state(), numpy_before)
+
+
+def test_dropout_follows_from_the_seed_and_from_nothing_else() -> None:
+    training = Training(epochs=2, batch_size=16)
+    _, first = fitted(training, net=Wide())
+    torch.manual_seed(123)
+    _, second = fitted(training, net=Wide())
+    assert numbers(first) == numbers(second)
+    _, still = fitted(training, net=Wide(dropout=0.0))
+    assert numbers(first) != numbers(still)
 
 
 def test_another_seed_gives_other_numbers() -> None:
@@ -120,6 +156,13 @@ def test_the_order_of_the_batches_follows_from_seed_and_epoch_alone() -> None:
     assert together.inputs.taken != other.inputs.taken
 
 
+def test_rows_are_taken_for_their_epoch() -> None:
+    rows, valid = rows_of(count=20), rows_of(count=20, seed=1)
+    train(Head(6, 3), rows, valid, Training(epochs=2, batch_size=10), first_epoch=3)
+    assert rows.inputs.epochs == [3, 3, 4, 4]
+    assert valid.inputs.epochs == [0, 0]
+
+
 def test_epochs_are_numbered_from_the_first_one_asked_for() -> None:
     _, history = fitted(Training(epochs=2), first_epoch=5)
     assert [epoch.number for epoch in history.epochs] == [5, 6]
@@ -145,27 +188,39 @@ def test_an_observer_sees_every_epoch_when_it_is_done() -> None:
     assert tuple(seen) == history.epochs
 
 
-@pytest.mark.parametrize(("lr", "epochs"), [(1e30, 5), (1e30, 1)])
-def test_divergence_is_named_even_when_the_last_step_brought_it(lr: float, epochs: int) -> None:
+@pytest.mark.parametrize("epochs", [5, 1])
+def test_a_last_step_that_loses_the_weights_is_seen_by_the_validation_loss(epochs: int) -> None:
     number = Target("price", Kind.REGRESSION)
-    training = Training("sgd", lr=lr, epochs=epochs, batch_size=50)
-    _, history = fitted(training, rows_of(number), metrics=["mae"])
+    training = Training("sgd", lr=1e30, epochs=epochs, batch_size=50)
+    head, history = fitted(training, rows_of(number), metrics=["mae"])
     assert history.outcome is Outcome.DIVERGED
     assert len(history.epochs) == 1
+    assert history.steps == 1
     assert math.isfinite(history.epochs[0].train_loss)
     assert not math.isfinite(history.epochs[0].valid_loss)
     assert "learning rate" in str(history)
+    assert not head.linear.weight.any()  # as before the epoch
 
 
-def test_divergence_within_an_epoch_ends_it_with_metrics_that_are_no_numbers() -> None:
+def test_divergence_within_an_epoch_ends_it_at_once() -> None:
     number = Target("price", Kind.REGRESSION)
     rows = rows_of(number)
     training = Training("sgd", lr=1e30, epochs=5, batch_size=1)
-    _, history = fitted(training, rows, metrics=["mae", "r2"])
+    head, history = fitted(training, rows, metrics=["mae", "r2"])
     assert history.outcome is Outcome.DIVERGED
-    assert len(history.epochs) == 1
-    assert len(rows.inputs.taken) < 10
-    assert all(math.isnan(value) for value in history.epochs[0].metrics.values())
+    assert history.epochs == ()
+    assert len(rows.inputs.taken) == history.steps + 1 < 10
+    assert not head.linear.weight.any()
+    assert not head.linear.bias.any()
+
+
+def test_outputs_that_are_no_numbers_have_metrics_that_are_none() -> None:
+    number = Target("price", Kind.REGRESSION)
+    head = Head(6, 1)
+    nn.init.constant_(head.linear.bias, math.nan)
+    found = evaluate(head, rows_of(number), metrics=["mae", "r2"])
+    assert math.isnan(found.loss)
+    assert all(math.isnan(value) for value in found.metrics.values())
 
 
 class _WithDropout(nn.Module):
@@ -184,20 +239,32 @@ def test_rows_are_judged_in_evaluation_mode_and_without_gradients() -> None:
     assert not net.training
 
 
+def test_progress_counts_the_rows_of_every_step() -> None:
+    seen: list[tuple[int, int]] = []
+    fitted(
+        Training(epochs=2, batch_size=16), progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(16 * step, 128) for step in range(1, 9)]
+
+
 def test_evaluating_changes_no_weight() -> None:
     head, _ = fitted(Training(epochs=1))
     before = {key: value.clone() for key, value in head.state_dict().items()}
-    evaluate(head, rows_of(seed=3), metrics=["accuracy"])
+    evaluate(head.train(), rows_of(seed=3), metrics=["accuracy"])
+    assert not head.training
     assert all(torch.equal(before[key], value) for key, value in head.state_dict().items())
 
 
-def test_many_rows_are_judged_in_parts_as_they_are_at_once() -> None:
-    count = EVALUATION_ROWS + 100
+def test_many_rows_are_judged_in_parts_as_they_are_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "EVALUATION_NUMBERS", 6 * 64 + 5)  # rows have 6 numbers
     random = np.random.default_rng(5)
-    rows = rows_of(count=count, weights=random.integers(0, 3, count).tolist())
+    rows = rows_of(count=150, weights=random.integers(0, 3, 150).tolist())
     head, _ = fitted(Training(epochs=1))
     found = evaluate(head, rows, metrics=["accuracy"])
-    assert [len(batch) for batch in rows.inputs.taken] == [EVALUATION_ROWS, 100]
+    assert [len(batch) for batch in rows.inputs.taken] == [64, 64, 22]
+    assert sum(rows.inputs.taken, []) == list(range(150))
     with torch.no_grad():
         outputs = head(torch.from_numpy(rows.inputs.values))
     truth, weights = rows.labels.values[0], rows.labels.weights
@@ -206,6 +273,15 @@ def test_many_rows_are_judged_in_parts_as_they_are_at_once() -> None:
     assert found.loss == pytest.approx(np.average(each, weights=weights), rel=1e-5)
     right = outputs.argmax(1).numpy() == truth
     assert found.metrics["accuracy"] == pytest.approx(np.average(right, weights=weights))
+
+
+def test_a_row_wider_than_what_is_judged_at_once_is_judged_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "EVALUATION_NUMBERS", 5)
+    rows = rows_of(count=3)
+    evaluate(Head(6, 3), rows)
+    assert rows.inputs.taken == [[0], [1], [2]]
 
 
 def test_weights_move_what_is_learned() -> None:
@@ -243,3 +319,22 @@ def test_no_rows_have_no_loss_and_no_metrics() -> None:
     assert found.outputs.shape == (0, 3)
     assert math.isnan(found.loss)
     assert math.isnan(found.metrics["accuracy"])
+
+
+def test_a_small_step_stays_on_one_core_and_others_use_all() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        cores = {}
+        for name, net in (
+            ("small", nn.Linear(6, 3)),
+            ("large", nn.Linear(600, 3000)),
+            ("convolution", nn.Conv2d(3, 4, 3)),
+        ):
+            with contextlib.suppress(KeyboardInterrupt), loop.threads_for(net, 16):
+                cores[name] = torch.get_num_threads()
+                raise KeyboardInterrupt
+            assert torch.get_num_threads() == 2
+        assert cores == {"small": 1, "large": 2, "convolution": 2}
+    finally:
+        torch.set_num_threads(before)

@@ -169,3 +169,65 @@ def test_the_scale_of_the_weights_changes_no_gradient() -> None:
         gradients.append(each.grad)
     torch.testing.assert_close(gradients[0], torch.tensor([1 / 3, 2 / 3, 0.0]))
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+SHARES = st.floats(0, 0.95)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(3), SHARES, st.data())
+def test_smoothed_classes_cost_what_torch_says_and_what_the_formula_says(
+    outputs: np.ndarray, share: float, data: st.DataObject
+) -> None:
+    truth = data.draw(hnp.arrays(np.int64, len(outputs), elements=st.integers(0, 2)))
+    found = losses(THREE, torch.from_numpy(outputs), torch.from_numpy(truth), share)
+    smooth = (1 - share) * np.eye(3)[truth] + share / 3
+    formula = -(smooth * log_softmax(outputs)).sum(axis=1)
+    np.testing.assert_allclose(found, formula, rtol=1e-5, atol=1e-5)
+    plain = torch.nn.CrossEntropyLoss(label_smoothing=share)
+    expected = plain(torch.from_numpy(outputs), torch.from_numpy(truth))
+    assert float(found.mean()) == pytest.approx(float(expected), rel=1e-5, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(1), SHARES, st.data())
+def test_two_smoothed_classes_from_one_logit_cost_what_they_cost_from_two(
+    outputs: np.ndarray, share: float, data: st.DataObject
+) -> None:
+    truth = data.draw(hnp.arrays(np.int64, len(outputs), elements=st.integers(0, 1)))
+    found = losses(BINARY, torch.from_numpy(outputs), torch.from_numpy(truth), share)
+    smooth = truth * (1 - share) + share / 2
+    logits = outputs[:, 0]
+    formula = -(smooth * log_sigmoid(logits) + (1 - smooth) * log_sigmoid(-logits))
+    np.testing.assert_allclose(found, formula, rtol=1e-5, atol=1e-5)
+    two = torch.from_numpy(np.concatenate([np.zeros_like(outputs), outputs], axis=1))
+    expected = functional.cross_entropy(
+        two, torch.from_numpy(truth), reduction="none", label_smoothing=share
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(3), SHARES, st.data())
+def test_smoothed_labels_lie_nearer_to_a_half(
+    outputs: np.ndarray, share: float, data: st.DataObject
+) -> None:
+    truth = data.draw(hnp.arrays(np.float32, outputs.shape, elements=st.sampled_from([0.0, 1.0])))
+    smooth = truth * (1 - share) + share / 2
+    each = -(smooth * log_sigmoid(outputs) + (1 - smooth) * log_sigmoid(-outputs))
+    found = losses(LABELS, torch.from_numpy(outputs), torch.from_numpy(truth), share)
+    np.testing.assert_allclose(found, each.mean(axis=1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_number_has_no_smoothing() -> None:
+    outputs, truth = torch.tensor([[1.0], [-2.0]]), torch.tensor([0.5, 3.0])
+    assert torch.equal(losses(NUMBER, outputs, truth, 0.5), losses(NUMBER, outputs, truth))
+
+
+def test_every_target_of_a_task_is_smoothed() -> None:
+    task = Task((THREE, BINARY))
+    outputs = torch.randn(5, task.outputs, generator=torch.Generator().manual_seed(0))
+    values = [torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0, 1, 1, 0, 1])]
+    expected = losses(THREE, outputs[:, :3], values[0], 0.2)
+    expected = expected + losses(BINARY, outputs[:, 3:], values[1], 0.2)
+    torch.testing.assert_close(task_losses(task, outputs, values, 0.2), expected)

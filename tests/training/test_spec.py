@@ -61,7 +61,7 @@ def test_the_nearest_optimizer_is_suggested() -> None:
         {"ema": 1.0},
         {"patience": 0},
         {"patience": 2.5},
-        {"nesterov": "no"},
+        {"nesterov": 0},
         {"keep_best": None},
         {"batch_statistics": 1},
         {"seed": 0.0},

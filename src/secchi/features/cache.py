@@ -452,8 +452,12 @@ def _as_stored(features: NDArray[Any], dtype: str) -> NDArray[Any]:
     """Numbers as they are kept; bfloat16 is rounded to the nearest, to the even one of two."""
     if dtype != "bfloat16":
         return features
-    bits = np.ascontiguousarray(features, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    features = np.ascontiguousarray(features, np.float32)
+    bits = features.view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    # Rounding could carry what makes a NaN one out of it; cut off, it is marked as a quiet one.
+    rounded = np.where(np.isnan(features), (bits >> 16) | 0x40, rounded)
+    return rounded.astype(np.uint16)
 
 
 def _checksum(digest: bytes, features: NDArray[np.uint8]) -> int:

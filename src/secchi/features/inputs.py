@@ -15,12 +15,22 @@ from secchi.data.picture_split import PictureSplit
 from secchi.features.cache import FeatureCache, FeatureTable
 from secchi.features.extract import DecodedPixels, Ready, Source, extract
 from secchi.features.prepare import Prepared
-from secchi.features.views import PLAIN, AugmentedPixels, DrawnViews, PicturePixels, View
+from secchi.features.views import (
+    PLAIN,
+    AugmentedPixels,
+    DrawnViews,
+    PicturePixels,
+    View,
+    unreadable_now,
+)
 from secchi.transforms.augment import Augmentation
 from secchi.transforms.images import ImageTransform
 
 MOST_OF_CACHE = 0.8
 """The share of the cache's limit, and of the free disk, that one kind of input may take."""
+
+IN_MEMORY = 2**30
+"""Bytes of inputs that may be held in memory where the cache's folder cannot be written."""
 
 Inputs = FeatureTable | DrawnViews | AugmentedPixels | PicturePixels
 
@@ -85,7 +95,8 @@ class NetworkInputs:
         space = computable.space({}, self._device, self._precision)
         size = rows * space.row_bytes
         folder = self._cache.place_for_bodies()
-        room = min(1e9 * self._cache.limit_gb, shutil.disk_usage(folder).free)
+        free = shutil.disk_usage(folder).free if folder == self._cache.bodies else IN_MEMORY
+        room = min(1e9 * self._cache.limit_gb, free)
         what = f"activations of {self._frozen.title}" if self._frozen else "decoded pictures"
         return Cost(what, rows, size, size <= MOST_OF_CACHE * room)
 
@@ -140,4 +151,6 @@ class NetworkInputs:
                 precision=self._precision,
                 progress=progress,
             )
+        for row, why in extraction.faults.items():
+            raise unreadable_now(split.files[row], why)
         return extraction.table(split.digests)

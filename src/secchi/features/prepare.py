@@ -332,19 +332,20 @@ def prepare_part(
     state = {key: value.contiguous() for key, value in part.state_dict().items()}
     name = f"{whole.backbone.timm_name} up to {point}"
     digest = _digest(name, whole.transform.size, state)
-    trouble = ""
+    known = (_read(place / digest, whole.backbone, device) for place in cache.places_of_bodies())
+    found = next((prepared for prepared in known if prepared), None)
+    trouble = "it was written and cannot be read back"
     for place in (cache.place_for_bodies, temporary_bodies):
-        bodies = place()
-        found = _read(bodies / digest, whole.backbone, device)
         if found is None:
+            target = place() / digest
             try:
-                _keep(part, state, bodies / digest, whole.backbone, whole.transform, device, name)
+                _keep(part, state, target, whole.backbone, whole.transform, device, name)
             except OSError as error:
                 trouble = error.strerror or str(error)
-            found = _read(bodies / digest, whole.backbone, device)
-        if found is not None:
-            return dataclasses.replace(found, point=point, network=part)
-    raise SecchiError(f"{name!r} cannot be kept in {cache.bodies}: {trouble}")
+            found = _read(target, whole.backbone, device)
+    if found is None:
+        raise SecchiError(f"{name!r} cannot be kept in {cache.bodies}: {trouble}")
+    return dataclasses.replace(found, point=point, network=part)
 
 
 def _read(folder: Path, backbone: Backbone, device: str) -> Prepared | None:

@@ -34,8 +34,10 @@ class View:
         """What names its pixels, as plain values."""
         if self.augmentation is None:
             return transform.to_dict()
+        # Neither a name nor what mixes whole batches has a say in the pixels of a picture.
+        changes = dataclasses.replace(self.augmentation, name="", mixup=0.0, cutmix=0.0)
         return transform.to_dict() | {
-            "augmentation": self.augmentation.to_dict(),
+            "augmentation": changes.to_dict(),
             "seed": self.seed,
             "view": self.number,
         }
@@ -93,6 +95,11 @@ def seeds_of(digests: Sequence[bytes], seed: int, purpose: str) -> list[int]:
     return [stream_seed(seed, f"{purpose} of {digest.hex()}") for digest in digests]
 
 
+def unreadable_now(file: str, why: str) -> PictureError:
+    """What is wrong with a picture whose features are known already."""
+    return PictureError(f"{file} could be read before and cannot now: {why}")
+
+
 class DrawnViews:
     """Several versions of every row, of which each epoch draws one.
 
@@ -114,11 +121,11 @@ class DrawnViews:
         draws = stream(self._seed, f"views of epoch {epoch}")
         drawn = draws.integers(len(self._tables), size=len(self))[rows]
         places = np.arange(len(self))[rows]
-        parts = [(v, np.flatnonzero(drawn == v)) for v in np.unique(drawn)]
-        taken = [self._tables[view].take(places[here]) for view, here in parts]
-        together = np.empty((len(places), *taken[0].shape[1:]), taken[0].dtype)
-        for (_, here), values in zip(parts, taken, strict=True):
-            together[here] = values
+        none = self._tables[0].take(places[:0])
+        together = np.empty((len(places), *none.shape[1:]), none.dtype)
+        for view in np.unique(drawn):
+            here = drawn == view
+            together[here] = self._tables[view].take(places[here])
         return together
 
 
@@ -155,7 +162,7 @@ class PicturePixels:
             try:
                 read_into(pixels[row], file, digest, self._transform, self._scratch)
             except PictureError as error:
-                raise PictureError(f"{file} could be read before and cannot now: {error}") from None
+                raise unreadable_now(file, str(error)) from None
         return pixels
 
 

@@ -6,6 +6,7 @@ computes the same numbers for a picture every time, so it is cut off and compute
 """
 
 import dataclasses
+import os
 import re
 from typing import Any
 
@@ -15,13 +16,19 @@ from torch import fx, nn
 PIXELS = "pixels"
 """The name of the point before the first group: nothing is frozen."""
 
+FEATURES = "features"
+"""The name of the point behind the last group: the whole body is frozen."""
+
+HEAD = "head"
+"""The name of the layer group on top of a body; no group of a body has it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LayerGroup:
     """Layers that freeze together and share a learning rate.
 
     Attributes:
-        name: Such as ``"stem"``, ``"blocks.3"`` or ``"head"``.
+        name: Such as ``"stem"``, ``"blocks.3"`` or ``"head"``; no two of a network are alike.
         tensors: The names of its parameters in the network.
         parameters: How many numbers they hold.
     """
@@ -38,7 +45,8 @@ class Cut:
     Attributes:
         before: What is frozen: normalised pictures in, activations out.
         after: What is trained: activations in, features out.
-        point: The name of the last layer before the cut, which names its activations.
+        point: The name of the last layer before the cut, which names its activations; that of
+            the features is ``"features"``.
     """
 
     before: nn.Module
@@ -69,8 +77,8 @@ def cut(
     """Cut a body behind its first ``frozen`` groups.
 
     The cut is made at the last layer behind which everything that trains lies and through which
-    everything passes, so that one array a picture is all that has to be kept. The two parts
-    hold the body's own layers, not copies.
+    everything passes, so that one array a picture is all that has to be kept; behind the body
+    itself where all of it is frozen. The two parts hold the body's own layers, not copies.
 
     Args:
         body: A network, in evaluation mode.
@@ -81,6 +89,8 @@ def cut(
     Returns:
         None where there is no such layer, or where the network cannot be traced.
     """
+    if frozen >= len(groups):
+        return Cut(body, nn.Identity(), FEATURES) if _is_a_row_each(body, example) else None
     group_of = {f"body.{t}": number for number, group in enumerate(groups) for t in group.tensors}
     root = _OneInput(body)
     try:
@@ -90,11 +100,18 @@ def cut(
         return None
     for place in reversed(_narrow_places(root, nodes, group_of, frozen)):
         before, after = _parts(root, nodes, place)
-        with torch.inference_mode():
-            activations = before(example)
-        if isinstance(activations, torch.Tensor) and len(activations) == len(example):
+        if _is_a_row_each(before, example):
             return Cut(before, after, str(nodes[place].target).removeprefix("body."))
     return None
+
+
+def _is_a_row_each(part: nn.Module, example: torch.Tensor) -> bool:
+    """Whether a part of a network gives one array with a row for each picture."""
+    # Without gradients, and not in inference mode: what a network keeps for itself has to be fit
+    # for training later.
+    with torch.no_grad():
+        activations = part(example)
+    return isinstance(activations, torch.Tensor) and len(activations) == len(example)
 
 
 class _OneInput(nn.Module):
@@ -174,19 +191,24 @@ def _by_matcher(body: nn.Module) -> dict[str, list[str]]:
         return {}
     named: dict[str, list[str]] = {}
     for place, tensors in enumerate(members.values()):
-        name = "stem" if place == 0 else _matched(matcher, tensors[0])
+        name = "stem" if place == 0 else _matched(matcher, tensors)
+        name = f"body.{name}" if name == HEAD else name
         named[f"{name} ({place})" if name in named else name] = tensors
     return named
 
 
-def _matched(matcher: Any, tensor: str) -> str:
-    """What a matcher's pattern sees of a tensor's name: ``blocks.3`` of ``blocks.3.0.conv``."""
+def _matched(matcher: Any, tensors: list[str]) -> str:
+    """What a matcher's pattern sees of a tensor's name: ``blocks.3`` of ``blocks.3.0.conv``.
+
+    Where there is no pattern, the layer that all tensors are of.
+    """
     rules = matcher.values() if isinstance(matcher, dict) else []
     patterns = [q for p in rules for q in (p if isinstance(p, list) else [p])]
     for pattern in (p[0] if isinstance(p, tuple) else p for p in patterns):
-        if isinstance(pattern, str) and (match := re.match(pattern, tensor)):
+        if isinstance(pattern, str) and (match := re.match(pattern, tensors[0])):
             return match[0].strip(".")
-    return tensor.split(".")[0]
+    shared = os.path.commonprefix([tensor.split(".")[:-1] for tensor in tensors])
+    return ".".join(shared) or tensors[0].split(".")[0]
 
 
 def count_of(network: nn.Module) -> int:

@@ -2,27 +2,36 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from secchi.errors import SpecError, did_you_mean
 from secchi.models.depthwise import speed_up
-from secchi.models.groups import PIXELS, Cut, LayerGroup, count_of, cut, is_batch_norm, layer_groups
+from secchi.models.groups import (
+    HEAD,
+    PIXELS,
+    Cut,
+    LayerGroup,
+    count_of,
+    cut,
+    is_batch_norm,
+    layer_groups,
+)
 from secchi.models.heads import Head
 from secchi.transforms.images import ImageTransform
-
-HEAD = "head"
 
 
 class Network(nn.Module):
     """A body and its head, of which the first layer groups may be frozen.
 
     Its input is what comes out of the frozen part, which can be computed once and kept: the
-    activations of the last frozen layer, or pictures as bytes where nothing is frozen (or where
-    the network cannot be cut). Frozen layers stay in evaluation mode, so that a picture's
-    activations are the same in every epoch and every batch; so does batch normalisation that
-    trains, unless ``batch_statistics`` is set: then it uses and updates statistics of batches.
+    features where the whole body is frozen, else the activations of the last frozen layer, or
+    pictures as bytes where nothing is frozen (or where the network cannot be cut). Frozen layers
+    stay in evaluation mode, so that a picture's activations are the same in every epoch and every
+    batch; so does batch normalisation that trains, unless ``batch_statistics`` is set: then it uses
+    and updates statistics of batches.
 
     Args:
         body: From normalised pictures to features.
@@ -32,7 +41,7 @@ class Network(nn.Module):
     Attributes:
         groups: All layer groups, first layers first, the head last.
         frozen: How many of them are frozen, from the first.
-        point: The layer whose activations are the input, or ``"pixels"``.
+        point: The layer whose activations are the input, ``"features"`` or ``"pixels"``.
     """
 
     def __init__(self, body: nn.Module, head: Head, transform: ImageTransform) -> None:
@@ -47,18 +56,19 @@ class Network(nn.Module):
         self.batch_statistics = False
         self._transform = transform
         self._cut: Cut | None = None
+        self._computes_all = False
         self.frozen = 0
         self.freeze_to(len(self.groups) - 1)
 
     @property
     def point(self) -> str:
-        """The layer whose activations are the input, or ``"pixels"``."""
-        return self._cut.point if self._cut else PIXELS
+        """The layer whose activations are the input, ``"features"`` or ``"pixels"``."""
+        return self._used.point if self._used else PIXELS
 
     @property
     def frozen_part(self) -> nn.Module | None:
         """From normalised pictures to the input; None where the input is pictures."""
-        return self._cut.before if self._cut else None
+        return self._used.before if self._used else None
 
     def freeze_to(self, group: int | str) -> None:
         """Freeze every layer group before one; that one and those behind it train.
@@ -73,22 +83,14 @@ class Network(nn.Module):
         for place, (_, parameters) in enumerate(self._by_group()):
             for parameter in parameters:
                 parameter.requires_grad_(place >= self.frozen)
-        # Two, because a batch of one would look like any other array of one row.
-        example = torch.zeros(2, 3, self._transform.size, self._transform.size)
-        self._cut = None
-        if self.frozen:
-            device = next(self.body.parameters()).device
-            self._cut = cut(
-                self.body,
-                self.groups[:-1],
-                min(self.frozen, len(self.groups) - 1),
-                example.to(device),
-            )
+        self._cut = self._cut_in_two() if self.frozen else None
+        self._computes_all = False
         self.train(self.training)
 
     def uncut(self) -> None:
         """Take pictures as input whatever is frozen: what is not kept is computed every time."""
-        self._cut = None
+        # The cut is remembered: it tells which layers without parameters are frozen.
+        self._computes_all = True
 
     def trained_groups(self) -> list[tuple[str, Sequence[nn.Parameter]]]:
         """Names and parameters of the layer groups that train, first layers first."""
@@ -103,10 +105,10 @@ class Network(nn.Module):
         Returns:
             (rows, head.outputs)
         """
-        if self._cut is not None:
+        if self._used:
             if inputs.ndim == 4:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
-            features = self._cut.after(inputs)
+            features = self._used.after(inputs)
         else:
             features = self.body(self._normalized(inputs))
         outputs: Tensor = self.head(features.float())
@@ -122,7 +124,29 @@ class Network(nn.Module):
                 frozen = bool(own) and not any(id(p) in trained for p in own)
                 if frozen or (is_batch_norm(module) and not self.batch_statistics):
                     module.eval()
+            if self._cut:
+                self._cut.before.eval()  # dropout between frozen layers has no parameters
         return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Network":
+        """Do the same to what tracing kept in the parts alone, such as constants."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._cut:
+            for part in (self._cut.before, self._cut.after):
+                part._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    @property
+    def _used(self) -> Cut | None:
+        """The cut, where the input comes from its first part."""
+        return None if self._computes_all else self._cut
+
+    def _cut_in_two(self) -> Cut | None:
+        """The body cut behind what is frozen; None where that cannot be."""
+        device = next(self.body.parameters()).device
+        # Two, because a batch of one would look like any other array of one row.
+        example = torch.zeros(2, 3, self._transform.size, self._transform.size, device=device)
+        return cut(self.body.eval(), self.groups[:-1], self.frozen, example)
 
     def _normalized(self, pictures: Tensor) -> Tensor:
         """Pictures as bytes, brought to the scale of the body, channels last."""

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from secchi.errors import SpecError
 from secchi.seeding import stream
 from secchi.training.loop import (
     ON_CPU,
@@ -46,7 +47,8 @@ _NEAR = 9  # steps that are averaged, and over which divergence is judged
 _WINDOW = 0.3  # decades to either side over which a slope is taken
 _CLEARLY = 0.25  # of the steepest slope
 _FALLS = 0.02  # of the first loss: less is no fall
-_ENOUGH_LOOKS = 30
+_BEYOND_NOISE = 4.0  # standard errors of the smoothed loss: less is neither a fall nor a rise
+_ENOUGH_LOOKS = 15
 
 DEFAULT = "still_improving"
 
@@ -73,7 +75,7 @@ class LearningRateSearch:
         valid_metrics: Its values.
         suggestions: Rates by the name of their rule, from the validation loss where it was looked
             at often, else from the smoothed training loss. Where the loss never fell there is
-            one at most: a tenth of the rate from which it rises.
+            one at most: a third of the rate from which it rises.
         per_epoch: Steps of an epoch.
         seconds: How long it took.
     """
@@ -165,7 +167,12 @@ def find_lr(
         looks: How often the validation rows are looked at.
         most_valid_rows: How many of them, at most.
         progress: Called with (steps taken, steps).
+
+    Raises:
+        SpecError: No steps, or more rates than layer groups.
     """
+    if not isinstance(steps, int) or steps < 1:
+        raise SpecError("this search cannot be", [f"steps is {steps!r}, not 1 or more"])
     started = time.perf_counter()
     trained, of_copy = _copied(net, groups or one_group(net))
     ratios = spread(training.rates, len(of_copy))
@@ -199,9 +206,10 @@ def find_lr(
             if step > steps // 10 and _has_diverged(losses):
                 break
     smoothed = _smoothed(np.array(losses))
-    seen = (rates[: len(losses)], smoothed)
+    found = suggestions(rates[: len(losses)], np.array(losses))
     if len(valid) >= _ENOUGH_LOOKS:
-        seen = (np.array([row[0] for row in valid]), _smoothed(np.array([row[1] for row in valid])))
+        looked, there = (np.array([row[part] for row in valid]) for part in (0, 1))
+        found = suggestions(looked, there, noisy=False)  # always the same rows
     per_step = training.batch_size * training.accumulate
     return LearningRateSearch(
         tuple(map(float, rates[: len(losses)])),
@@ -211,7 +219,7 @@ def find_lr(
         tuple(row[1] for row in valid),
         metric,
         tuple(row[2] for row in valid),
-        suggestions(*seen),
+        found,
         -(-len(train_rows.labels) // per_step),
         time.perf_counter() - started,
     )
@@ -234,12 +242,16 @@ def _smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     return averaged
 
 
-def suggestions(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> dict[str, Suggestion]:
-    """Learning rates by several rules, from a smoothed loss against rates that rise.
+def suggestions(
+    rates: NDArray[np.float64], losses: NDArray[np.float64], *, noisy: bool = True
+) -> dict[str, Suggestion]:
+    """Learning rates by several rules, from a loss against rates that rise.
 
     Args:
         rates: (steps,), rising evenly on a logarithmic scale.
-        losses: (steps,)
+        losses: (steps,); what stands behind the first that is no number has no say.
+        noisy: Whether they are of other rows at each step; then they are smoothed, and what is no
+            larger than the noise that smoothing leaves is neither a fall nor a rise.
 
     Returns:
         By name, the rule that is taken first; see :class:`LearningRateSearch`.
@@ -249,10 +261,19 @@ def suggestions(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> dict
     >>> {name: f"{one.lr:.0e}" for name, one in suggestions(rates, losses).items()}
     {'still_improving': '6e-02', 'steepest': '2e-02', 'valley': '5e-03', 'minimum_tenth': '1e-02'}
     """
+    finite = np.isfinite(losses)
+    count = len(losses) if finite.all() else int(np.argmin(finite))
+    if count < 3:
+        return {}
+    rates, losses = rates[:count], losses[:count]
     decades = np.log10(rates)
-    bottom = int(np.argmin(losses)) if len(losses) else 0
-    if bottom < 2 or losses[0] - losses[bottom] < _FALLS * abs(losses[0]):
-        return _before_rise(rates, losses)
+    losses, noise = (_smoothed(losses), _noise(losses)) if noisy else (losses, 0.0)
+    bottom = int(np.argmin(losses))
+    # Of several steps: the first one alone is the least smooth, with none before it.
+    start = losses[: max(1, min(_NEAR, count // 4))].mean() if noisy else losses[0]
+    fall = start - losses[bottom]
+    if bottom < 2 or fall < max(_FALLS * abs(start), _BEYOND_NOISE * noise):
+        return _before_rise(rates, losses, noise)
     slopes = _slopes(decades, losses)[: bottom + 1]
     steepest = int(np.argmin(slopes))
     falling = np.flatnonzero(slopes <= _CLEARLY * slopes[steepest])
@@ -267,21 +288,35 @@ def suggestions(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> dict
             float(rates[valley]), "two thirds down the longest stretch on which the loss falls"
         ),
         "minimum_tenth": Suggestion(
-            float(rates[bottom] / 10), "a tenth of the rate with the lowest loss"
+            float(max(rates[bottom] / 10, rates[0])), "a tenth of the rate with the lowest loss"
         ),
     }
 
 
-def _before_rise(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> dict[str, Suggestion]:
+def _noise(losses: NDArray[np.float64]) -> float:
+    """The standard error of the smoothed loss, from how losses scatter around it."""
+    if len(losses) < _NEAR:
+        return 0.0
+    weights = np.hanning(_NEAR + 2)[1:-1]
+    weights /= weights.sum()
+    share = float((weights**2).sum())
+    # A step counts in the average that it is compared with, and lies so much nearer to it.
+    nearer = 1 - 2 * float(weights[_NEAR // 2]) + share
+    scatter = np.abs(losses - _smoothed(losses))
+    # 1.4826 times the median deviation is the standard deviation of a normal distribution.
+    return 1.4826 * float(np.median(scatter) * np.sqrt(share / nearer))
+
+
+def _before_rise(
+    rates: NDArray[np.float64], losses: NDArray[np.float64], noise: float
+) -> dict[str, Suggestion]:
     """What is left to say where the loss never falls, as after training."""
-    if not len(losses):
+    usual = float(np.median(losses[: max(1, len(losses) // 3)]))
+    higher = np.flatnonzero(losses > usual + max(0.1 * abs(usual), 1e-3, _BEYOND_NOISE * noise))
+    if not len(higher) or rates[higher[0]] / 3 < rates[0]:
         return {}
-    usual = float(np.median(losses[: max(1, len(losses) // 4)]))
-    higher = np.flatnonzero(losses > usual + max(0.1 * abs(usual), 1e-3))
-    if not len(higher) or higher[0] == 0:
-        return {}
-    why = "a tenth of the rate from which the loss rises: at no rate does it fall"
-    return {"before_rise": Suggestion(float(rates[higher[0]] / 10), why)}
+    why = "a third of the rate from which the loss rises: at no rate does it fall clearly"
+    return {"before_rise": Suggestion(float(rates[higher[0]] / 3), why)}
 
 
 def _slopes(decades: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.float64]:

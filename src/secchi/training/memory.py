@@ -55,7 +55,7 @@ def step_memory(
     """Measure what a step takes by computing a few rows forwards.
 
     What autograd keeps for the backward pass is counted as it is kept, each storage once, without
-    the weights and the inputs; half of the rows are computed too, and the difference is what a row
+    weights, buffers and inputs; half of the rows are computed too, and the difference is what a row
     adds. The largest array that is kept is held twice more, as gradients. The weights before the
     epoch, and the best ones where they are wanted, are copies beside the weights themselves.
     Estimates are within :data:`STATED_ERROR` for steps of some 100 MB and more; docs/training.md
@@ -70,23 +70,26 @@ def step_memory(
     """
     half = len(inputs) // 2
     with _left_alone(net, inputs.device):
-        few, _ = _kept_for_backward(net, inputs[:half], precision)
-        many, largest = _kept_for_backward(net, inputs, precision)
-    kept = (many - few) // half
+        few, many = (_kept_for_backward(net, rows, precision) for rows in (inputs[:half], inputs))
+    kept = (sum(many) - sum(few)) // half
+    # Pair by pair, so that what does not grow with the rows, such as weights in bf16, is left out.
+    largest = max((m - f for f, m in zip(few, many, strict=False)), default=0) // half
     everything = sum(value.nbytes for value in net.state_dict().values())
     trained = sum(p.nbytes for p in net.parameters() if p.requires_grad)
     averages = _AVERAGES[training.optimizer] + bool(training.ema)
     if training.optimizer in ("sgd", "rmsprop") and training.base_momentum:
         averages += 1
     copies = 2 + training.keep_best
-    fixed = copies * everything + (1 + averages) * trained + max(0, few - half * kept)
-    largest //= len(inputs)
+    fixed = copies * everything + (1 + averages) * trained + max(0, sum(few) - half * kept)
     return StepMemory(fixed, kept + 2 * largest + inputs[0].nbytes, largest)
 
 
-def _kept_for_backward(net: nn.Module, inputs: Tensor, precision: str) -> tuple[int, int]:
-    """Bytes that autograd keeps of a forward pass, and of the largest array among them."""
-    others = {t.untyped_storage().data_ptr() for t in (inputs, *net.parameters())}
+def _kept_for_backward(net: nn.Module, inputs: Tensor, precision: str) -> list[int]:
+    """The bytes of each array that autograd keeps of a forward pass, in the order of its layers."""
+    others = {
+        tensor.untyped_storage().data_ptr()
+        for tensor in (inputs, *net.parameters(), *net.buffers())
+    }
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -100,7 +103,7 @@ def _kept_for_backward(net: nn.Module, inputs: Tensor, precision: str) -> tuple[
         outputs = forward(net, inputs, precision)
     sizes = [tensor.untyped_storage().nbytes() for tensor in kept.values()]
     del outputs
-    return sum(sizes), max(sizes, default=0)
+    return sizes
 
 
 @contextlib.contextmanager
@@ -108,10 +111,12 @@ def _left_alone(net: nn.Module, device: torch.device) -> Iterator[None]:
     """A network's buffers, such as running statistics, and the generators as they were."""
     before = [(buffer, buffer.detach().clone()) for buffer in net.buffers()]
     gpus = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
-        yield
-    for buffer, value in before:
-        buffer.copy_(value)
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            yield
+    finally:
+        for buffer, value in before:
+            buffer.copy_(value)
 
 
 _TEXTS = ("DefaultCPUAllocator", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
