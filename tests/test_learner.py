@@ -126,7 +126,7 @@ def test_a_second_fit_goes_on_from_the_first(learner: Callable[..., Learner]) ->
 def test_what_fit_is_told_holds_for_that_call_alone(learner: Callable[..., Learner]) -> None:
     learn = learner(training=Training(lr=0.02, epochs=1))
     told = learn.fit(0.5, 2, optimizer="sgd", weight_decay=0.0, batch_size=4, seed=9)
-    assert told.training == Training("sgd", 0.5, 2, 4, 0.0, 9)
+    assert told.training == Training("sgd", 0.5, epochs=2, batch_size=4, weight_decay=0.0, seed=9)
     assert learn.fit().training == Training(lr=0.02, epochs=1)
 
 
@@ -134,8 +134,8 @@ def test_a_setting_that_cannot_be_is_refused_before_any_work(
     learner: Callable[..., Learner],
 ) -> None:
     learn = learner()
-    with pytest.raises(SpecError, match="momentum"):
-        learn.fit(momentum=0.9)
+    with pytest.raises(SpecError, match="'momentun'.*did you mean momentum"):
+        learn.fit(momentun=0.9)
     with pytest.raises(SpecError, match="lr is -1"):
         learn.fit(-1)
     with pytest.raises(SpecError, match="'accuracyy'.*did you mean accuracy"):
@@ -185,9 +185,12 @@ def test_divergence_is_named_and_the_run_is_kept_as_json(
     learn = learner(data, out=tmp_path / "runs", console=Console(out))
     learn.fit(1e30, 3, optimizer="sgd", batch_size=4)
     assert "diverged" in out.getvalue().splitlines()[-1]
-    record = strict(learn.save_run() / "run.json")
+    run = learn.save_run()
+    record = strict(run / "run.json")
     assert record["outcome"].startswith("diverged")
-    assert record["valid"]["loss"] is None
+    # The weights are those before: of a head that says nothing yet.
+    assert record["valid"] == pytest.approx(learner(data).evaluate("valid"))
+    assert record["epochs"] == len(learn.history.epochs)
 
 
 # ---------------------------------------------------------------- every kind of task
@@ -547,3 +550,615 @@ def test_a_saved_run_predicts_what_the_learner_does(
     found = bundle.predict(learn.data.valid.files)
     np.testing.assert_array_equal(found.outputs, learn.predictions("valid").outputs)
     assert not math.isnan(float(found.outputs.sum()))
+
+
+# ---------------------------------------------------------------- layer groups
+
+
+LATE = "blocks.6"
+"""The last layer group of lite0's body: what trains in most of these tests, being quick."""
+
+
+def body_weights(learn: Learner) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in learn.network.body.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {key for key in before if not torch.equal(before[key], after[key])}
+
+
+def test_layer_groups_have_names_parameters_and_say_which_train(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner()
+    groups = learn.groups()
+    assert groups.names == ["stem", *(f"blocks.{number}" for number in range(7)), "head"]
+    assert groups.frozen == len(groups) - 1 == 8
+    assert sum(group.parameters for group in groups) == sum(
+        p.numel() for p in learn.network.parameters()
+    )
+    learn.freeze_to("blocks.5")
+    heading, *lines = str(learn.groups()).splitlines()
+    assert heading.split() == ["group", "parameters"]
+    assert [line.split()[-1] for line in lines] == ["frozen"] * 6 + ["trains"] * 3
+    assert lines[6].split()[:2] == ["6", "blocks.5"]
+    assert {p.requires_grad for p in learn.network.head.parameters()} == {True}
+    assert {p.requires_grad for p in learn.network.body.blocks[4].parameters()} == {False}
+
+
+def test_a_group_is_named_or_counted_from_either_end(learner: Callable[..., Learner]) -> None:
+    learn = learner()
+    for group, frozen in {"blocks.5": 6, 6: 6, -3: 6, 0: 0, "stem": 0, -1: 8, "head": 8}.items():
+        assert learn.freeze_to(group) is learn
+        assert learn.groups().frozen == frozen
+    assert learn.unfreeze().groups().frozen == 0
+    assert learn.freeze().groups().frozen == 8
+
+
+@pytest.mark.parametrize("group", ["block.5", "nothing at all", 9, -10])
+def test_an_unknown_group_is_told_with_those_that_there_are(
+    learner: Callable[..., Learner], group: int | str
+) -> None:
+    learn = learner().freeze_to("blocks.5")
+    with pytest.raises(SpecError, match="no layer group.*there are stem, blocks.0") as caught:
+        learn.freeze_to(group)
+    assert ("did you mean blocks.5" in str(caught.value)) == (group == "block.5")
+    assert learn.groups().frozen == 6
+
+
+def test_freezing_what_never_trained_builds_nothing(learner: Callable[..., Learner]) -> None:
+    learn = learner().freeze()
+    assert learn._network is None
+    assert learn._extraction is None
+
+
+def test_only_what_is_not_frozen_is_trained(learner: Callable[..., Learner]) -> None:
+    learn = learner().freeze_to(LATE)
+    before = body_weights(learn)
+    learn.fit(1e-3, epochs=1, batch_size=8)
+    moved = changed(before, body_weights(learn))
+    assert moved
+    assert all(key.startswith("blocks.6.") for key in moved)
+    assert not any("running" in key or "num_batches" in key for key in moved)
+
+    learn.freeze()
+    before = body_weights(learn)
+    head = learn.head.linear.weight.clone()
+    learn.fit(1e-2, epochs=1, batch_size=8)
+    assert not changed(before, body_weights(learn))
+    assert not torch.equal(head, learn.head.linear.weight)
+
+
+# ---------------------------------------------------------------- rates and cycles
+
+
+def test_a_pair_of_rates_is_of_the_first_and_the_last_group(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner().freeze_to("blocks.5")
+    before = body_weights(learn)
+    # Too small to change a number: nothing but the head moves.
+    learn.fit([1e-20, 1e-18, 1e-2], epochs=1, batch_size=8)
+    assert not changed(before, body_weights(learn))
+    assert learn.head.linear.weight.any()
+    learn.fit((1e-30, 1e-3), epochs=1, batch_size=8)
+    assert not changed(before, body_weights(learn))
+    learn.fit([1e-20, 1e-3, 1e-20], epochs=1, batch_size=8)
+    moved = changed(before, body_weights(learn))
+    assert moved
+    assert all(key.startswith("blocks.6.") for key in moved)
+
+
+def test_more_rates_than_groups_are_refused_before_any_work(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner()
+    for call in (learn.fit, learn.find_lr, learn.plan):
+        with pytest.raises(SpecError, match="2 rates"):
+            call([1e-3, 1e-2])
+    assert learn._extraction is None
+    learn = learner().freeze_to(LATE)
+    rows = rows_kept(learn.cache)
+    for call in (learn.fit, learn.find_lr, learn.plan):
+        with pytest.raises(SpecError, match="lr names 3 rates, and 2 layer groups"):
+            call([1e-4, 1e-3, 1e-2])
+    assert rows_kept(learn.cache) == rows
+    assert learn.history is None
+
+
+def test_cycles_are_as_long_as_they_are_told(learner: Callable[..., Learner]) -> None:
+    learn = learner()
+    history = learn.fit(1e-2, cycles=2, cycle_len=1, cycle_mult=2)
+    assert [epoch.number for epoch in history.epochs] == [0, 1, 2]
+    assert learn.fit(1e-2, cycles=2, cycle_len=2).epochs[-1].number == 6
+    assert learn.fit().training == Training()
+    with pytest.raises(SpecError, match="cycles is 0"):
+        learn.fit(cycles=0)
+    with pytest.raises(SpecError, match="epochs cannot be given with cycles"):
+        learn.fit(epochs=3, cycles=2)
+
+
+def test_a_plan_shows_every_group_that_trains_before_it_does(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner()
+    alone = learn.plan(1e-2, 2, batch_size=8)
+    assert list(alone.rates) == ["head"]
+    assert learn._extraction is None
+    learn.freeze_to("blocks.5")
+    plan = learn.plan([1e-4, 1e-3, 1e-2], cycles=2, cycle_mult=2, batch_size=8)
+    steps = -(-len(learn.data.train) // 8)
+    assert list(plan.rates) == ["blocks.5", "blocks.6", "head"]
+    assert len(plan.epochs) == 3 * steps
+    for name, peak in zip(plan.rates, (1e-4, 1e-3, 1e-2), strict=True):
+        assert [plan.rates[name][place] for place in (0, steps)] == [peak, peak]
+    figure = plan.plot()
+    axes = figure.axes[0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(plan.rates)
+    assert [tuple(line.get_ydata()) for line in axes.get_lines()] == list(plan.rates.values())
+    assert axes.get_yscale() == "log"
+    moving = learn.plan(1e-2, 2, schedule="one_cycle", batch_size=8).plot()
+    assert [axes.get_ylabel() for axes in moving.axes] == ["learning rate", "momentum"]
+
+
+def test_a_plan_is_what_training_does(learner: Callable[..., Learner]) -> None:
+    """With plain descent the head's bias moves by the rate times the same gradient."""
+    learn = learner()
+    options = {"schedule": "polynomial", "optimizer": "sgd", "weight_decay": 0.0, "batch_size": 64}
+    planned = learn.plan(1.0, 2, **options).rates["head"]
+    gradient = first_bias(learner, lr=1e-6) / 1e-6
+    np.testing.assert_allclose(first_bias(learner, lr=planned[0]), planned[0] * gradient, rtol=1e-3)
+    assert planned == pytest.approx((1.0, 0.5))
+
+
+def first_bias(learner: Callable[..., Learner], lr: float) -> np.ndarray:
+    """The head's bias after one step of plain descent."""
+    learn = learner()
+    learn.fit(lr, epochs=1, optimizer="sgd", weight_decay=0.0, batch_size=64)
+    return learn.head.linear.bias.detach().numpy()
+
+
+# ---------------------------------------------------------------- augmentation
+
+
+def rows_kept(cache: FeatureCache) -> int:
+    return sum(line.pictures for line in cache.usage())
+
+
+@pytest.mark.parametrize("freeze_to", ["head", LATE])
+def test_views_are_computed_once_and_a_second_fit_reads_no_picture(
+    learner: Callable[..., Learner], photos: Path, freeze_to: str
+) -> None:
+    learn = learner(seed=40 + len(freeze_to)).freeze_to(freeze_to).augment("side_on", views=3)
+    learn.fit(epochs=1, batch_size=8)
+    rows = rows_kept(learn.cache)
+    learn.augment("basic", views=2).fit(epochs=1, batch_size=8)
+    assert rows_kept(learn.cache) == rows + 2 * len(learn.data.train)
+    shutil.rmtree(photos)
+    learn.fit(epochs=2, batch_size=8)
+    learn.augment("side_on", views=3).fit(epochs=1, batch_size=8)
+    assert rows_kept(learn.cache) == rows + 2 * len(learn.data.train)
+
+
+def test_a_view_more_computes_that_view_alone(learner: Callable[..., Learner]) -> None:
+    learn = learner(seed=50).augment("side_on", views=1)
+    learn.fit(epochs=1)
+    rows = rows_kept(learn.cache)
+    learn.augment("side_on", views=3).fit(epochs=1)
+    assert rows_kept(learn.cache) == rows + 2 * len(learn.data.train)
+
+
+def test_augmentation_changes_what_is_learned_and_none_undoes_it(
+    learner: Callable[..., Learner],
+) -> None:
+    plain, augmented, undone = learner(), learner().augment(), learner().augment().augment("none")
+    for learn in (plain, augmented, undone):
+        learn.fit(epochs=2, batch_size=8)
+    assert numbers(plain) == numbers(undone)
+    assert numbers(plain)[0][1] != numbers(augmented)[0][1]
+
+
+def test_an_augmentation_that_cannot_be_is_refused(learner: Callable[..., Learner]) -> None:
+    learn = learner()
+    with pytest.raises(SpecError, match="did you mean side_on"):
+        learn.augment("side_up")
+    with pytest.raises(SpecError, match="max_zoom is 0.5"):
+        learn.augment("side_on", max_zoom=0.5)
+    for views in (0, -1, 2.5):
+        with pytest.raises(SpecError, match="views is"):
+            learn.augment("side_on", views=views)
+    assert learn.augmentation.is_none
+
+
+def test_a_picture_is_drawn_as_it_is_and_as_training_sees_it(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner().augment("side_on", max_zoom=1.3)
+    figure = learn.show_augmented(2, count=5)
+    tiles = [np.asarray(axes.get_images()[0].get_array()) for axes in figure.axes]
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["as it is", *(f"version {number}" for number in range(1, 6))]
+    assert {tile.shape for tile in tiles} == {(64, 64, 3)}
+    assert len({tile.tobytes() for tile in tiles}) == 6
+    name = Path(learn.data.train.files[2]).name
+    assert figure.get_suptitle() == f"{name}, augmented by 'side_on'"
+
+    last = learn.show_augmented(-1, split="valid", count=1)
+    assert Path(learn.data.valid.files[-1]).name in last.get_suptitle()
+    unchanged = learn.augment("none").show_augmented(2, count=1)
+    one, other = (np.asarray(a.get_images()[0].get_array()) for a in unchanged.axes)
+    np.testing.assert_array_equal(one, tiles[0])
+    assert np.abs(one.astype(int) - other).max() <= 4  # by way of the larger canvas
+
+    with pytest.raises(DataError, match="no 99"):
+        learn.show_augmented(99)
+    with pytest.raises(DataError, match="did you mean train"):
+        learn.show_augmented(split="trian")
+
+
+# ---------------------------------------------------------------- averaged over views
+
+
+def test_averaging_over_views_is_the_same_record_and_says_what_it_gained(
+    photos: Path, learner: Callable[..., Learner]
+) -> None:
+    out = io.StringIO()
+    learn = learner(console=Console(out))
+    learn.fit(epochs=2)
+    plain, averaged = learn.predictions("valid"), learn.tta("valid", views=2)
+    assert averaged.sources == plain.sources
+    assert averaged.task == plain.task
+    np.testing.assert_array_equal(averaged.targets, plain.targets)
+    assert not np.array_equal(averaged.outputs, plain.outputs)
+    np.testing.assert_allclose(averaged.probabilities.sum(axis=1), 1, rtol=1e-5)
+    lines = out.getvalue().splitlines()[-2:]
+    for line, measure in zip(lines, ("accuracy", "loss"), strict=True):
+        assert line.startswith(f"2 views beside each picture: {measure} ")
+        assert line.endswith("the noise")
+        assert "95 % interval" in line
+
+    only = [learn.tta("valid", views=number) for number in (0, 1)]
+    np.testing.assert_allclose(only[0].probabilities, plain.probabilities, rtol=1e-5)
+    # The second view's share is what is left of the average of three.
+    second = 2 * only[1].probabilities - plain.probabilities
+    third = 3 * averaged.probabilities - plain.probabilities - second
+    assert (second >= -1e-5).all()
+    assert (third >= -1e-5).all()
+    assert not np.allclose(second, third)
+    learn.tta("train", views=1)
+
+
+def test_averaging_uses_the_augmentation_of_training_where_there_is_one(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner()
+    learn.fit(epochs=2)
+    usual = learn.tta("valid", views=2).outputs
+    np.testing.assert_array_equal(
+        learn.augment("side_on", max_zoom=1.1).tta("valid", views=2).outputs, usual
+    )
+    assert not np.array_equal(learn.augment("top_down").tta("valid", views=2).outputs, usual)
+
+
+def test_numbers_are_averaged_over_views_too(photos: Path, learner: Callable[..., Learner]) -> None:
+    rows = [(f.name, float(len(f.parent.name))) for f in pictures(photos)]
+    data = ImageData.from_csv(
+        write_labels(photos, rows, "file", "letters"), photos, kind="number", size=64
+    )
+    out = io.StringIO()
+    learn = learner(data, console=Console(out))
+    learn.fit(epochs=2)
+    plain, once, twice = (learn.tta("valid", views=views) for views in (0, 1, 2))
+    assert twice.sources == plain.sources
+    assert np.ptp([plain.outputs, once.outputs, twice.outputs], axis=0).max() > 0
+    *_, line = out.getvalue().splitlines()
+    assert line.startswith("2 views beside each picture: loss ")
+    assert "accuracy" not in out.getvalue().partition("views beside")[2]
+
+
+def test_a_sealed_test_split_is_averaged_without_its_labels(
+    with_test: Path, learner: Callable[..., Learner]
+) -> None:
+    out = io.StringIO()
+    learn = learner(ImageData.from_folders(with_test, size=64), console=Console(out))
+    learn.fit(epochs=1)
+    averaged = learn.tta("test", views=1)
+    assert len(averaged) == 12
+    assert averaged.labels is None
+    assert "views beside" not in out.getvalue()
+
+
+# ---------------------------------------------------------------- memory
+
+
+def test_the_memory_estimate_grows_by_the_same_for_every_row(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner()
+    head = learn.memory_estimate(64)
+    estimates = {}
+    for group in (LATE, 0):
+        learn.freeze_to(group)
+        of = {rows: learn.memory_estimate(rows) for rows in (1, 2, 10, 64)}
+        row = of[2] - of[1]
+        assert row > 0
+        assert of[10] == of[1] + 9 * row
+        assert of[64] == of[1] + 63 * row
+        estimates[group] = of
+    assert learn.memory_estimate() == estimates[0][64]
+    assert head < estimates[LATE][64] < estimates[0][64]
+    # The weights, the gradients and AdamW's two averages of 3.4 million numbers at least.
+    parameters = sum(group.parameters for group in learn.groups())
+    assert 16 * parameters < estimates[0][1] < 1e9
+    assert learn.history is None
+
+
+# ---------------------------------------------------------------- a trained body
+
+
+@pytest.fixture
+def body_trained(learner: Callable[..., Learner], tmp_path: Path) -> Callable[..., Learner]:
+    """Makes learners whose last layer group was trained far enough to matter."""
+
+    def make(**options: object) -> Learner:
+        learn = learner(out=tmp_path / "runs", **options)
+        learn.fit(1e-2, epochs=1, batch_size=8)
+        learn.freeze_to(LATE)
+        learn.fit([3e-3, 1e-2], epochs=1, batch_size=8)
+        return learn
+
+    return make
+
+
+def test_everything_that_judges_a_trained_body_agrees(
+    body_trained: Callable[..., Learner],
+) -> None:
+    learn = body_trained(metrics=["accuracy", "auc"])
+    assert learn.history is not None
+    for _ in range(2):
+        last, found = learn.history.epochs[-1], learn.predictions("valid")
+        assert found.losses is not None
+        judged = learn.evaluate("valid")
+        assert judged["loss"] == pytest.approx(last.valid_loss, rel=1e-5)
+        assert judged["loss"] == pytest.approx(float(found.losses.mean()), rel=1e-5)
+        for name in ("accuracy", "auc"):
+            assert judged[name] == last.metrics[name] == pytest.approx(found.metric(name))
+        learn.unfreeze().fit(1e-4, epochs=1, batch_size=8)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("auto", 0.05)])
+def test_a_bundle_of_a_trained_body_predicts_what_the_learner_predicts(
+    body_trained: Callable[..., Learner],
+    lite0_cache: FeatureCache,
+    tmp_path: Path,
+    precision: str,
+    tolerance: float,
+) -> None:
+    learn = body_trained(precision=precision)
+    expected = learn.predictions("valid")
+    untrained = learn.network.body.blocks[6][0].conv_pw.weight.clone()
+    by_path = learn.predict(*learn.data.valid.files)
+    learn.bundle().save(tmp_path / "bundle")
+    read = Bundle.load(tmp_path / "bundle", cache=lite0_cache, precision=precision)
+    run = Bundle.load(learn.save_run(), cache=lite0_cache, precision=precision)
+    for found in (by_path, read.predict(learn.data.valid.files), run.predict(expected.sources)):
+        assert found.sources == expected.sources
+        np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=tolerance)
+    np.testing.assert_array_equal(
+        run.predict(expected.sources).outputs, read.predict(expected.sources).outputs
+    )
+    assert torch.equal(untrained, learn.network.body.blocks[6][0].conv_pw.weight)
+
+
+def test_a_body_that_is_frozen_again_is_the_one_that_was_trained(
+    body_trained: Callable[..., Learner],
+) -> None:
+    learn = body_trained(precision="fp32")
+    expected = learn.predictions("valid")
+    for group in ("blocks.5", "head", 0):
+        learn.freeze_to(group)
+        found = learn.predictions("valid")
+        np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-3)
+    learn.freeze()
+    loss = learn.fit(1e-2, epochs=2, batch_size=8).epochs[-1].valid_loss
+    assert learn.evaluate("valid")["loss"] == pytest.approx(loss, rel=1e-5)
+    again = learn.predict(*learn.data.valid.files)
+    np.testing.assert_allclose(
+        again.probabilities, learn.predictions("valid").probabilities, atol=1e-3
+    )
+
+
+class InterruptedAtOnce(Console):
+    """Ctrl-C as soon as the first epoch's line is shown."""
+
+    def line(self, text: str) -> None:
+        if text.split()[0].isdigit():
+            raise KeyboardInterrupt
+
+
+def test_a_body_whose_training_is_interrupted_stays_as_far_as_it_came(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner(precision="fp32").freeze_to(LATE)
+    learn.console = InterruptedAtOnce()
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit([3e-3, 1e-2], epochs=3, batch_size=8)
+    learn.console = Console(quiet=True)
+    expected = learn.predictions("valid").probabilities
+    assert np.ptp(expected) > 0.1
+    by_path = learn.predict(*learn.data.valid.files).probabilities
+    np.testing.assert_allclose(by_path, expected, atol=1e-3)
+    learn.freeze()
+    np.testing.assert_allclose(learn.predictions("valid").probabilities, expected, atol=1e-3)
+
+
+def test_a_run_with_a_trained_body_is_written_whole(
+    body_trained: Callable[..., Learner],
+) -> None:
+    learn = body_trained()
+    run = learn.save_run()
+    assert sorted(os.listdir(run)) == ["bundle", "checkpoint", "history.csv", "run.json"]
+    record = strict(run / "run.json")
+    assert record["epochs"] == 2
+    assert record["training"]["lr"] == [3e-3, 1e-2]
+    assert record["valid"] == pytest.approx(learn.evaluate("valid"))
+    kept = strict(run / "checkpoint" / "checkpoint.json")["record"]
+    assert (kept["whole"], kept["frozen"], kept["epochs"]) == (True, 8 - 1, 2)
+
+
+# ---------------------------------------------------------------- coming back to what was saved
+
+
+def outputs(learn: Learner) -> np.ndarray:
+    return learn.predictions("valid").outputs
+
+
+def test_a_trained_body_comes_back_by_name_and_is_frozen_as_it_was(
+    body_trained: Callable[..., Learner], learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    learn = body_trained()
+    expected, body = outputs(learn), body_weights(learn)
+    learn.save("late")
+    learn.unfreeze().fit(1e-3, epochs=1, batch_size=8)
+    assert changed(body, body_weights(learn))
+    learn.load("late")
+    assert learn.groups().frozen == 7
+    assert not changed(body, body_weights(learn))
+    np.testing.assert_array_equal(outputs(learn), expected)
+    assert learn.fit(1e-3, epochs=1, batch_size=8).epochs[0].number == 2
+
+    new = learner(out=tmp_path / "runs").load("late")
+    assert new.groups().frozen == 7
+    np.testing.assert_array_equal(outputs(new), expected)
+    assert new.fit(1e-3, epochs=1, batch_size=8).epochs[0].number == 2
+
+
+def test_a_trained_body_that_was_frozen_again_comes_back_so(
+    body_trained: Callable[..., Learner], learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    learn = body_trained().freeze()
+    expected, body = outputs(learn), body_weights(learn)
+    learn.save("frozen again")
+    new = learner(out=tmp_path / "runs").load("frozen again")
+    assert new.groups().frozen == 8
+    assert not changed(body, body_weights(new))
+    np.testing.assert_array_equal(outputs(new), expected)
+    new.fit(1e-2, epochs=1)
+    assert not changed(body, body_weights(new))
+
+
+@pytest.mark.parametrize("unfrozen", [False, True])
+def test_a_head_that_was_saved_alone_brings_the_pretrained_body_back(
+    learner: Callable[..., Learner], tmp_path: Path, unfrozen: bool
+) -> None:
+    learn = learner(out=tmp_path / "runs")
+    learn.fit(1e-2, epochs=2, batch_size=8)
+    pretrained = body_weights(learner())
+    if unfrozen:
+        learn.freeze_to(LATE)
+    expected = outputs(learn)
+    learn.save("head")
+    learn.freeze_to(LATE).fit([3e-3, 1e-2], epochs=1, batch_size=8)
+    assert changed(pretrained, body_weights(learn))
+    learn.load("head")
+    assert learn._body_trained is False
+    assert learn.groups().frozen == (7 if unfrozen else 8)
+    assert not changed(pretrained, body_weights(learn))
+    np.testing.assert_array_equal(outputs(learn), expected)
+    np.testing.assert_allclose(
+        learn.predict(*learn.data.valid.files).probabilities,
+        learn.predictions("valid").probabilities,
+        atol=0.05,
+    )
+    new = learner(out=tmp_path / "runs").load("head")
+    np.testing.assert_array_equal(outputs(new), expected)
+    assert (new._network is not None) == unfrozen
+
+
+def test_a_damaged_checkpoint_leaves_the_learner_as_it_is(
+    body_trained: Callable[..., Learner],
+) -> None:
+    learn = body_trained()
+    learn.save("whole")
+    whole = outputs(learn)
+    head = learn.save("head") if not learn._body_trained else learn.run / "checkpoints" / "head"
+    shutil.copytree(learn.run / "checkpoints" / "whole", head)
+    record = strict(head / "checkpoint.json")
+    record["record"]["whole"] = False  # now it claims to be of the head alone
+    (head / "checkpoint.json").write_text(json.dumps(record))
+    with pytest.raises(BundleError, match="of another network"):
+        learn.load("head")
+    np.testing.assert_array_equal(outputs(learn), whole)
+    assert learn.groups().frozen == 7
+
+
+# ---------------------------------------------------------------- runs that can be gone on with
+
+
+def test_the_seed_of_the_training_names_random_weights_too(
+    learner: Callable[..., Learner],
+) -> None:
+    assert learner(weights="random", training=Training(seed=3)).backbone.seed == 3
+    assert learner(weights="random", training=Training(seed=3), seed=4).backbone.seed == 4
+
+
+def test_a_run_to_go_on_with_is_looked_for_before_any_work(
+    learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    with pytest.raises(SecchiError, match="there is no run .*runs/nothing"):
+        learner(out=tmp_path / "runs", resume="nothing")
+    learn = learner(out=tmp_path / "runs", resume="auto")
+    learn.fit(epochs=1)
+    run = learn.save_run()
+    assert sorted(os.listdir(run)) == ["bundle", "checkpoint", "history.csv", "run.json"]
+    with pytest.raises(SecchiError, match="is finished; there is nothing to go on with"):
+        learner(out=tmp_path / "runs", resume=run.name)
+
+
+def test_a_learner_goes_on_with_the_calls_that_are_done(
+    learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    """The same calls in the same order find their results again, as after a kill."""
+    first = learner(out=tmp_path / "runs", resume="auto")
+    first.fit(epochs=2, batch_size=8)
+    first.freeze_to(LATE).fit([1e-3, 1e-2], epochs=1, batch_size=8)
+    expected = outputs(first)
+    first._run._release()  # as the end of its process would
+
+    lines = io.StringIO()
+    again = learner(out=tmp_path / "runs", resume="auto", console=Console(lines))
+    again.fit(epochs=2, batch_size=8)
+    assert f"going on with the unfinished run {first.run}" in lines.getvalue()
+    again.freeze_to(LATE).fit([1e-3, 1e-2], epochs=1, batch_size=8)
+    assert again.history is not None
+    assert first.history is not None
+    assert again.history.epochs == first.history.epochs  # the seconds too: nothing was trained
+    np.testing.assert_array_equal(outputs(again), expected)
+    assert again.save_run() == first.run
+    assert os.listdir(tmp_path / "runs") == [first.run.name]
+
+
+def test_a_run_that_another_learner_is_at_work_on_is_left_to_it(
+    learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    learners = [learner(out=tmp_path / "runs", resume="auto") for _ in range(2)]
+    for learn in learners:
+        learn.fit(epochs=1)
+    one, other = (learn.run for learn in learners)
+    assert one != other
+    with pytest.raises(SecchiError, match="another process is at work on"):
+        learner(out=tmp_path / "runs", resume=one.name).fit(epochs=1)
+    learners[0].save_run()
+    assert (other / "unfinished.json").exists()
+    third = learner(out=tmp_path / "runs", resume="auto")
+    third.fit(epochs=1)
+    assert third.run not in (one, other)
+
+
+def test_seconds_between_checkpoints_are_a_number(
+    learner: Callable[..., Learner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECCHI_CHECKPOINT_SECONDS", "soon")
+    with pytest.raises(SecchiError, match="SECCHI_CHECKPOINT_SECONDS is 'soon'"):
+        learner(resume="auto")
+    learner(checkpoint_seconds=1.0)

@@ -81,6 +81,12 @@ class Learner:
 
     Raises:
         SpecError: A setting that cannot be.
+
+    For example::
+
+        from secchi import Learner, Training
+
+        learn = Learner(data, training=Training(epochs=3), metrics=["accuracy", "auc"])
     """
 
     def __init__(
@@ -154,6 +160,10 @@ class Learner:
         Raises:
             BackboneError: The file of weights does not exist. An unknown name or weights that do
                 not fit are told when the body is first needed.
+
+        For example::
+
+            learn = Learner.pretrained("lite0", data, seed=1)
         """
         if seed is None:
             seed = (options.get("training") or Training()).seed
@@ -164,7 +174,12 @@ class Learner:
 
     @property
     def head(self) -> "Head":
-        """The layers on top of the body."""
+        """The layers on top of the body.
+
+        For example::
+
+            print(learn.head.inputs, learn.head.outputs)
+        """
         from secchi.models.heads import head_for
 
         if self._head is None:
@@ -175,7 +190,12 @@ class Learner:
 
     @property
     def network(self) -> "Network":
-        """The body and the head together, frozen up to some point."""
+        """The body and the head together, frozen up to some point.
+
+        For example::
+
+            print(learn.network.point)  # "features": the whole body is frozen
+        """
         from secchi.models.network import Network
 
         if self._network is None:
@@ -185,17 +205,32 @@ class Learner:
         return self._network
 
     def groups(self) -> "LayerGroups":
-        """The layer groups by name, with their parameters, and which of them train."""
+        """The layer groups by name, with their parameters, and which of them train.
+
+        For example::
+
+            print(learn.groups())
+        """
         from secchi.models.network import LayerGroups
 
         return LayerGroups(self.network.groups, self.network.frozen)
 
     def freeze(self) -> "Learner":
-        """Let the head alone train, which it does from the start."""
+        """Let the head alone train, which it does from the start.
+
+        For example::
+
+            learn.freeze().fit(1e-2, epochs=1)
+        """
         return self.freeze_to(-1) if self._network else self
 
     def unfreeze(self) -> "Learner":
-        """Let everything train."""
+        """Let everything train.
+
+        For example::
+
+            learn.unfreeze().fit([1e-4, 1e-3, 1e-2], epochs=1)
+        """
         return self.freeze_to(0)
 
     def freeze_to(self, group: int | str) -> "Learner":
@@ -210,6 +245,10 @@ class Learner:
 
         Raises:
             SpecError: There is no such group.
+
+        For example::
+
+            learn.freeze_to("blocks.6").fit([1e-3, 1e-2], epochs=1)
         """
         self.network.freeze_to(group)
         self._inputs = None
@@ -224,10 +263,15 @@ class Learner:
         Args:
             name: none, basic, side_on, top_down, random_resized_crop or trivial_augment.
             views: How many versions of a picture are kept.
-            **changes: Fields of :class:`secchi.Augmentation`, such as ``max_zoom=1.1``.
+            **changes: Fields of :class:`secchi.transforms.augment.Augmentation`, such as
+                ``max_zoom=1.1``.
 
         Raises:
             SpecError: There is no such augmentation, or a value that cannot be.
+
+        For example::
+
+            learn.augment("side_on", max_zoom=1.1, views=2)
         """
         if not isinstance(views, int) or views < 1:
             raise SpecError("this augmentation cannot be", [f"views is {views!r}, not 1 or more"])
@@ -242,6 +286,10 @@ class Learner:
             index: Which picture of the split.
             split: Of which split.
             count: How many times.
+
+        For example::
+
+            learn.show_augmented(0, count=5).savefig("augmented.png")
         """
         from secchi.figures.pictures import Tile, picture_grid
 
@@ -289,6 +337,12 @@ class Learner:
 
         Raises:
             SpecError: A setting that cannot be.
+
+        For example::
+
+            learn.fit(1e-2, epochs=2)
+            learn.fit([1e-3, 1e-2], cycles=2, optimizer="sgd", momentum=0.9)
+            print(learn.history)
         """
         from secchi.training.loop import train
 
@@ -344,6 +398,10 @@ class Learner:
             lr: As for :meth:`fit`.
             epochs: Likewise.
             **changes: Likewise.
+
+        For example::
+
+            learn.plan([1e-3, 1e-2], cycles=3, cycle_mult=2).plot().savefig("plan.png")
         """
         from secchi.training.plan import SchedulePlan
 
@@ -364,6 +422,12 @@ class Learner:
         Returns:
             Suggestions by name, with their reasons; ``.plot()`` draws loss and metric against
             rate, ``.plot_schedule()`` the rate against the step.
+
+        For example::
+
+            search = learn.find_lr(steps=40)
+            print(search)
+            search.plot().savefig("learning-rate.png")
         """
         from secchi.training.lr_finder import find_lr
 
@@ -394,6 +458,10 @@ class Learner:
 
         Raises:
             SealedError: The test split, before ``data.open_test``.
+
+        For example::
+
+            print(learn.evaluate("valid")["accuracy"])
         """
         from secchi.training.loop import evaluate
 
@@ -410,13 +478,22 @@ class Learner:
 
         Args:
             batch_size: Rows computed at once; None takes the training's.
+
+        For example::
+
+            print(learn.memory_estimate(batch_size=64) / 1e6, "MB")
         """
         return self._step_memory(self.training).of(batch_size or self.training.batch_size)
 
     # ---------------------------------------------------------------- features and predictions
 
     def features(self, split: str = "train") -> FeatureTable:
-        """The features of a split's pictures, in their order, computed if they are not known."""
+        """The features of a split's pictures, in their order, computed if they are not known.
+
+        For example::
+
+            print(learn.features("train").take(slice(0, 4)).shape)
+        """
         extraction = self.extract()
         return extraction.table(self._split(split).digests)
 
@@ -426,6 +503,10 @@ class Learner:
         Raises:
             BackboneError: The body could not be made ready.
             DataError: More than half of the pictures cannot be read.
+
+        For example::
+
+            print(learn.extract().runtime)
         """
         if self._extraction is not None:
             return self._extraction
@@ -458,6 +539,10 @@ class Learner:
         """What the network says of a split's pictures, beside what is true of them.
 
         The labels of a test split are left out until ``data.open_test`` has opened it.
+
+        For example::
+
+            learn.predictions("valid").plot(count=4).savefig("predictions.png")
         """
         self.extract()
         return self._said(split, self._network_inputs().plain(self._split(split)))
@@ -472,6 +557,10 @@ class Learner:
             split: Which pictures.
             views: How many versions; they are changed as in training, or as by ``"side_on"``
                 where training changes nothing.
+
+        For example::
+
+            print(learn.tta("valid", views=2).metric("accuracy"))
         """
         from secchi.inspection.comparison import compare
         from secchi.inspection.predictions import Predictions
@@ -521,6 +610,10 @@ class Learner:
 
         Returns:
             A table of what each step brought; the learner has the best weights.
+
+        For example::
+
+            print(learn.recipe(skip=["find", "find_again"], freeze_to="blocks.6", cycles=1))
         """
         from secchi.recipe import follow_recipe
 
@@ -542,12 +635,21 @@ class Learner:
 
         Raises:
             DataError: A path that does not exist, or no picture at all.
+
+        For example::
+
+            print(learn.predict("dogscats/valid").to_frame())
         """
         with self.console.progress("features") as progress:
             return self.bundle().predict(paths, progress)
 
     def bundle(self) -> "Bundle":
-        """The model as it stands now, ready to predict or to be saved; later training spares it."""
+        """The model as it stands now, ready to predict or to be saved; later training spares it.
+
+        For example::
+
+            learn.bundle().save("dogs-or-cats")
+        """
         from secchi.bundle.bundle import Bundle
 
         self.extract()
@@ -573,11 +675,20 @@ class Learner:
 
         Raises:
             SecchiError: It cannot be made.
+
+        For example::
+
+            print(learn.run)
         """
         return self._run.path
 
     def save(self, name: str) -> Path:
-        """Keep what was trained as it is now, under a name, in this run's folder."""
+        """Keep what was trained as it is now, under a name, in this run's folder.
+
+        For example::
+
+            learn.save("before")
+        """
         _checked_name(name)
         self.extract()
         with self._run.writing():
@@ -594,6 +705,10 @@ class Learner:
 
         Raises:
             BundleError: Nothing of that name was saved for these classes and this backbone.
+
+        For example::
+
+            learn.load("before")
         """
         from secchi.training.checkpoint import read_record
 
@@ -621,6 +736,10 @@ class Learner:
 
         Raises:
             SecchiError: The folder cannot be written.
+
+        For example::
+
+            print(learn.save_run())
         """
         record = self.record()
         run = self.run
@@ -634,7 +753,12 @@ class Learner:
         return run
 
     def record(self) -> dict[str, Any]:
-        """What ``run.json`` holds: what was asked for, with what, and what came of it."""
+        """What ``run.json`` holds: what was asked for, with what, and what came of it.
+
+        For example::
+
+            print(learn.record()["valid"])
+        """
         from secchi.bundle.bundle import versions
 
         extraction = self.extract()
@@ -659,7 +783,12 @@ class Learner:
         }
 
     def pictures(self) -> dict[str, int]:
-        """How many pictures were computed, known to the cache, and skipped."""
+        """How many pictures were computed, known to the cache, and skipped.
+
+        For example::
+
+            print(learn.pictures()["cached"])
+        """
         extraction = self.extract()
         return {
             "computed": extraction.computed,

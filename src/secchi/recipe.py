@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from secchi.errors import SpecError, did_you_mean
 from secchi.training.history import Epoch
+from secchi.training.schedules import Cosine, Warmup
 from secchi.transforms.augment import Augmentation
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ TTA = "test-time augmentation"
 _FALLBACK_RATE = 1e-2
 _SEARCH_STEPS = 40
 
+_CYCLE = Warmup(Cosine(), epochs=0.3)
+"""One cycle: Adam's first steps are as long as the rate in every direction, so they start small."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RecipeStep:
@@ -50,6 +54,10 @@ class RecipeStep:
         loss: Likewise the loss; None where the step trains nothing.
         gain: Against the best before it; None where there is nothing to compare.
         kept: Whether its weights are kept; None where it trains nothing.
+
+    >>> step = RecipeStep("last layer from features", "2 epochs, the body frozen", 0.4, loss=0.05)
+    >>> step.to_dict()["loss"]
+    0.05
     """
 
     name: str
@@ -74,6 +82,15 @@ class Recipe:
     Attributes:
         steps: In their order; test-time augmentation last.
         predictions: The last word on the validation pictures, averaged over views.
+
+    >>> import torch
+    >>> from secchi.data.task import Labels, Task
+    >>> from secchi.inspection.predictions import Predictions
+    >>> pet = Task.classify(["cat", "dog"])
+    >>> truth = Labels.of(pet.target, ["dog"] * 4)
+    >>> said = Predictions.of(pet, tuple("abcd"), torch.ones(4, 1), truth)
+    >>> Recipe((RecipeStep("unfreeze", "skipped", 0.0),), said).verdict
+    'beyond the noise of 4 validation pictures helped: none'
     """
 
     steps: tuple[RecipeStep, ...]
@@ -140,6 +157,8 @@ def follow_recipe(
 
     Raises:
         SpecError: A step to skip that does not exist.
+
+    :meth:`secchi.Learner.recipe` has an example.
     """
     faults = [
         f"there is no step {name!r}{did_you_mean(name, STEPS)}; there are {', '.join(STEPS)}"
@@ -266,7 +285,7 @@ class _Following:
 
         def train() -> None:
             for number in range(self._cycles):
-                history = self._fit(cycles=1, cycle_len=2**number)
+                history = self._fit(schedule=_CYCLE, epochs=2**number)
                 lengths.append(2**number)
                 if not history.epochs:
                     break

@@ -42,6 +42,17 @@ class RunFolder:
     Args:
         out: The folder that runs go into.
         name: What the run is called behind its time.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     run = RunFolder(Path(out), "dogscats")
+    ...     run.begin({"lr": 0.1})
+    ...     taken_over = RunFolder(Path(out), "dogscats").resume({"lr": 0.1})
+    ...     during = sorted(place.name for place in run.path.iterdir())
+    ...     run.finish()
+    ...     after = sorted(place.name for place in run.path.iterdir())
+    >>> taken_over, during, after  # this process is at work on it
+    (False, ['.lock', 'unfinished.json'], [])
     """
 
     def __init__(self, out: Path, name: str) -> None:
@@ -176,6 +187,19 @@ class Journal:
     Args:
         run: The run's folder.
         seconds: Between two checkpoints of a call that is going on.
+
+    >>> import tempfile
+    >>> from torch import nn
+    >>> from secchi.training.history import History, Outcome
+    >>> from secchi.training.spec import Training
+    >>> net, done = nn.Linear(2, 1), History((), Outcome.COMPLETED, Training(epochs=0))
+    >>> with tempfile.TemporaryDirectory() as out:
+    ...     run = RunFolder(Path(out), "dogscats")
+    ...     Journal(run, seconds=30).note({"lr": 0.1}, done, net)
+    ...     found = Journal(run, seconds=30).finished({"lr": 0.1}, net)
+    ...     other = Journal(run, seconds=30).finished({"lr": 0.2}, net)
+    >>> found == done, other
+    (True, None)
     """
 
     def __init__(self, run: RunFolder, seconds: float) -> None:

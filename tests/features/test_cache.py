@@ -303,7 +303,8 @@ def test_kinds_of_numbers_are_kept_apart(cache: FeatureCache) -> None:
         for dtype, file in files.items():
             if dtype != space.dtype:
                 shutil.copy(file, cache._folder(space) / f"0-{dtype}.rows")
-        assert len(cache.find(space, digests_of(2))._parts) == 1
+        rows = cache.find(space, digests_of(2))
+        assert (len(rows._parts), rows.damaged) == (1, 0)
 
 
 def test_what_older_versions_kept_is_found(cache: FeatureCache) -> None:

@@ -1,5 +1,6 @@
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import shutil
@@ -17,16 +18,21 @@ import psutil
 import pytest
 from PIL import Image
 
+from secchi.data.pictures import Scratch, read_picture
 from secchi.errors import SecchiError
 from secchi.features.cache import FeatureCache, Features
-from secchi.features.extract import Extraction, batched, extract
+from secchi.features.extract import DecodedPixels, Extraction, Ready, batched, extract
 from secchi.features.prepare import Preparation
+from secchi.features.views import PLAIN, View
 from secchi.models.backbones import RANDOM, Backbone
+from secchi.transforms.augment import Augmentation
+from secchi.transforms.images import ImageTransform
 
 MakePictures = Any
 
 LITE0 = Backbone(size=64)
 SMALL = Backbone("mobilenetv3_small_050", RANDOM, size=32)
+SIDE_ON = Augmentation.named("side_on")
 
 
 @pytest.fixture
@@ -83,8 +89,6 @@ def test_features_are_those_of_the_network_in_the_order_asked_for(
     own_cache: FeatureCache, pictures: Path
 ) -> None:
     import torch
-
-    from secchi.data.pictures import read_picture
 
     files = files_in(pictures)
     transform = LITE0.transform
@@ -182,6 +186,73 @@ def test_no_picture_at_all_is_no_error(
     extraction = extract([], [], Preparation(SMALL, cache, "cpu"), cache, device="cpu")
     assert counts(extraction) == (0, 0)
     assert len(extraction.table([])) == 0
+
+
+# ---------------------------------------------------------------- versions, and nothing but pixels
+
+
+def test_every_version_of_the_pictures_is_computed_once(
+    own_cache: FeatureCache, pictures: Path
+) -> None:
+    files = files_in(pictures)
+    views = [PLAIN, View(SIDE_ON), View(SIDE_ON, number=1), View(SIDE_ON, seed=1)]
+    firsts = [run(files, own_cache, view=view) for view in views]
+    assert [counts(extraction) for extraction in firsts] == [(20, 0)] * 4
+    seconds = [run(files[::-1], own_cache, view=view) for view in views]
+    assert [counts(extraction) for extraction in seconds] == [(0, 20)] * 4
+    features = [features_of(extraction, files) for extraction in firsts]
+    for one, again in zip(features, seconds, strict=True):
+        assert np.array_equal(features_of(again, files), one)
+    differ = [not np.array_equal(a, b) for a, b in itertools.combinations(features, 2)]
+    assert all(differ)
+
+
+def test_features_of_a_version_are_those_of_its_pixels(
+    own_cache: FeatureCache, pictures: Path
+) -> None:
+    import torch
+
+    files = files_in(pictures)
+    view, transform = View(SIDE_ON, seed=2, number=1), LITE0.transform
+    assert transform is not None
+    named = list(zip(digests_of(files), files, strict=True))
+    pixels, _ = view.pixels(named, transform, Scratch())
+    batch = torch.from_numpy(transform.normalize(pixels)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        wanted = LITE0.build()(batch).numpy()
+    computed = features_of(run(files, own_cache, precision="fp32", view=view), files)
+    np.testing.assert_allclose(computed, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def decoded(files: Sequence[str], cache: FeatureCache, size: int, **options: Any) -> Extraction:
+    source = Ready(DecodedPixels(ImageTransform(size=size)))
+    return extract(files, digests_of(files), source, cache, **options)
+
+
+def test_pixels_are_decoded_once_for_each_size(cache: FeatureCache, pictures: Path) -> None:
+    files = files_in(pictures)
+    first = decoded(files, cache, 32)
+    assert (counts(first), first.runtime) == ((20, 0), "decoded")
+    transform = ImageTransform(size=32)
+    wanted = [transform(read_picture(file, transform.shorter_side)) for file in files]
+    taken = features_of(first, files)
+    assert taken.dtype == np.uint8
+    assert np.array_equal(taken, np.stack(wanted))
+    assert counts(decoded(files, cache, 40)) == (20, 0)
+    # What a network would be computed on and with has no say.
+    assert counts(decoded(files, cache, 32, device="cpu", precision="bf16")) == (0, 20)
+    assert {line.title for line in cache.usage()} == {"32 px", "40 px"}
+
+
+def test_pixels_of_undecodable_pictures_are_faults(cache: FeatureCache, pictures: Path) -> None:
+    files = files_in(pictures)
+    Path(files[7]).write_bytes(b"no picture")
+    told: list[tuple[int, int]] = []
+    extraction = decoded(files, cache, 32, progress=lambda *at: told.append(at))
+    assert list(extraction.faults) == [7]
+    assert (counts(extraction), told[-1]) == ((19, 0), (20, 20))
+    again = decoded(files, cache, 32)
+    assert (again.faults, counts(again)) == (extraction.faults, (0, 19))
 
 
 # ---------------------------------------------------------------- pictures that go wrong

@@ -312,6 +312,28 @@ def test_where_there_is_no_room_pictures_are_decoded_every_time(
     assert np.array_equal(augmented.take(rows, 6), kept.take(rows, 6))
 
 
+def test_what_is_kept_already_needs_no_room(
+    splits: dict[str, PictureSplit], parts: dict[str, Prepared], cache: FeatureCache
+) -> None:
+    """Else what was written would fill the disk for itself, and not be used the next time."""
+    work, full = Work(), FeatureCache(cache.root, limit_gb=1e-5)
+    for frozen in (None, parts["torch"]):
+        inputs, later = inputs_of(frozen, cache), inputs_of(frozen, full, work=work)
+        assert not later.knows(splits["train"])
+        first = inputs.plain(splits["train"])
+        assert later.knows(splits["train"])
+        assert not later.knows(splits["valid"])
+        assert not later.knows(splits["train"], View(SIDE_ON))
+        assert not later.cost(20).fits
+        again = later.plain(splits["train"])
+        assert isinstance(again, FeatureTable)
+        assert np.array_equal(again.take(slice(None)), first.take(slice(None)))
+    inputs_of(None, cache).augmented(splits["train"], SIDE_ON, views=4, seed=0)
+    kept = inputs_of(None, full, work=work).augmented(splits["train"], SIDE_ON, views=4, seed=0)
+    assert isinstance(kept._canvas, FeatureTable)
+    assert work.since() == {"train": 0}
+
+
 def test_a_picture_that_cannot_be_read_any_more_is_named(
     splits: dict[str, PictureSplit], cache: FeatureCache, tmp_path: Path
 ) -> None:

@@ -153,6 +153,20 @@ def test_groups_by_a_function_are_named_by_the_layer_that_their_tensors_share() 
     assert names_of(ByFunction()) == ["stem", "blocks.1", "blocks.2", "blocks"]
 
 
+def test_groups_that_would_have_one_name_are_told_apart_by_their_place() -> None:
+    class Interleaved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(2, 2)
+            self.blocks = nn.ModuleList([nn.Linear(2, 2) for _ in range(2)])
+            self.norms = nn.ModuleList([nn.LayerNorm(2) for _ in range(2)])
+
+        def group_matcher(self, coarse: bool = False) -> object:
+            return lambda name: 0 if name.startswith("first") else 1 + int(name.split(".")[1])
+
+    assert names_of(Interleaved()) == ["stem", "blocks", "blocks (2)"]
+
+
 def test_a_network_without_a_matcher_is_one_group() -> None:
     assert layer_groups(Plain()) == (
         LayerGroup("body", ("first.weight", "first.bias", "second.weight", "second.bias"), 137),

@@ -230,11 +230,6 @@ def test_depthwise_convolutions_have_their_faster_backward_pass(network: Network
 
 
 def test_a_body_that_cannot_be_cut_takes_pictures_as_soon_as_some_of_it_trains() -> None:
-    class DependingOnData(Mixed):
-        def forward(self, given: Tensor) -> Tensor:
-            given = self.between(self.stem(given))
-            return self.last(given if given.sum() > 0 else -given).mean((2, 3))
-
     network = network_of(DependingOnData()).eval()
     features = network.body(normalized(pictures()))
     assert network.point == FEATURES
@@ -272,6 +267,14 @@ class Mixed(nn.Module):
         return {"stem": "^stem", "blocks": [("^last", (1,))]}
 
 
+class DependingOnData(Mixed):
+    """The same, where no tracing goes through."""
+
+    def forward(self, given: Tensor) -> Tensor:
+        given = self.between(self.stem(given))
+        return self.last(given if given.sum() > 0 else -given).mean((2, 3))
+
+
 def training(network: Network) -> set[str]:
     """The layers of a body that are in training mode, without those that hold others."""
     modules = network.body.named_modules()
@@ -305,6 +308,15 @@ def test_what_is_frozen_and_batch_normalisation_stay_in_evaluation_mode(
     assert network.eval() is network
     assert training(network) == set()
     assert not network.head.training
+
+
+def test_frozen_layers_are_in_evaluation_mode_where_a_body_cannot_be_cut_behind_them() -> None:
+    network = network_of(DependingOnData(), 1)
+    network.batch_statistics = True
+    network.train()
+    assert network.point == PIXELS
+    assert not any(module.training for module in network.body.stem.modules())
+    assert all(module.training for module in network.body.last.modules())
 
 
 def test_freezing_while_training_leaves_the_modes_that_training_has() -> None:

@@ -583,6 +583,18 @@ def test_the_loss_axis_shows_the_fall_and_not_the_end(found: LearningRateSearch)
     assert top < 2 * max(found.losses[:20]) + 0.1
 
 
+def test_a_validation_loss_far_above_the_training_loss_is_seen_too() -> None:
+    rates = tuple(RATES.tolist())
+    training = tuple((0.02 + 0.001 * np.cos(np.arange(100))).tolist())
+    validation = tuple((0.1 + np.exp(3 * DECADES)).tolist())
+    found = LearningRateSearch(
+        rates, training, training, rates, validation, "accuracy", rates, {}, 3, 0.1
+    )
+    bottom, top = found.plot().axes[0].get_ylim()
+    assert bottom < 0.02
+    assert 0.1 < top < 1
+
+
 def test_the_schedule_is_the_rate_at_each_step(found: LearningRateSearch) -> None:
     axes = found.plot_schedule().axes[0]
     (line,) = axes.get_lines()

@@ -71,7 +71,11 @@ def console(as_json: bool) -> Console:
 
 
 def print_json(document: Any) -> None:
-    """Print the one document of a command; numbers that are none become null."""
+    """Print the one document of a command; numbers that are none become null.
+
+    >>> print_json({"loss": float("nan")})
+    {"loss": null}
+    """
     print(json.dumps(finite(document)))
 
 
@@ -129,6 +133,9 @@ def how_to_resume(fresh: bool, resume: str | None) -> str:
 
     Raises:
         SpecError: Both were given.
+
+    >>> how_to_resume(fresh=False, resume=None)
+    'auto'
     """
     if fresh and resume:
         raise SpecError("this run cannot be", ["--fresh starts anew and --resume goes on"])

@@ -44,6 +44,9 @@ class Cost:
         rows: How many rows: pictures times views.
         bytes: What they take on disk.
         fits: Whether there is room.
+
+    >>> print(Cost("activations of lite0 up to blocks.3, 224 px", 9000, 282_564_000, fits=True))
+    activations of lite0 up to blocks.3, 224 px: 9,000 rows, 283 MB of the cache
     """
 
     what: str
@@ -70,6 +73,19 @@ class NetworkInputs:
         device: What frozen layers are computed on.
         precision: With what precision.
         progress: Makes what to call with (pictures done, pictures to do), given a title.
+
+    >>> import contextlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     inputs = NetworkInputs(
+    ...         None,  # nothing is frozen
+    ...         ImageTransform(size=64),
+    ...         FeatureCache(place),
+    ...         device="cpu",
+    ...         precision="fp32",
+    ...         progress=lambda title: contextlib.nullcontext(),
+    ...     )
+    ...     print(inputs.cost(1000))
+    decoded pictures: 1,000 rows, 12 MB of the cache
     """
 
     def __init__(
@@ -100,10 +116,18 @@ class NetworkInputs:
         what = f"activations of {self._frozen.title}" if self._frozen else "decoded pictures"
         return Cost(what, rows, size, size <= MOST_OF_CACHE * room)
 
+    def knows(
+        self, split: PictureSplit, view: View = PLAIN, transform: ImageTransform | None = None
+    ) -> bool:
+        """Whether the cache has all of a split's rows already, so that they need no more room."""
+        computable = self._frozen or DecodedPixels(transform or self._transform)
+        space = computable.space(view.key(computable.transform), self._device, self._precision)
+        rows = self._cache.find(space, set(split.digests))
+        return all(digest in rows for digest in split.digests)
+
     def plain(self, split: PictureSplit) -> Inputs:
         """A split's pictures as they are."""
-        cost = self.cost(len(split))
-        if not cost.fits and self._frozen is None:
+        if self._frozen is None and not self._has_room(split, self._transform):
             return PicturePixels(split.files, split.digests, self._transform)
         source = self._frozen or DecodedPixels(self._transform)
         return self._table(split, Ready(source), PLAIN)
@@ -128,7 +152,7 @@ class NetworkInputs:
             return DrawnViews([self._table(split, ready, v) for v in numbered], seed)
         canvas = augmentation.canvas(self._transform)
         pictures: FeatureTable | PicturePixels
-        if self.cost(len(split), canvas).fits:
+        if self._has_room(split, canvas):
             pictures = self._table(split, Ready(DecodedPixels(canvas)), PLAIN)
         else:
             pictures = PicturePixels(split.files, split.digests, canvas)
@@ -137,6 +161,10 @@ class NetworkInputs:
     def view(self, split: PictureSplit, view: View) -> FeatureTable:
         """One augmented version of each of a split's pictures."""
         return self._table(split, Ready(self._frozen or DecodedPixels(self._transform)), view)
+
+    def _has_room(self, split: PictureSplit, transform: ImageTransform) -> bool:
+        """Whether a split's pixels can be kept, or are: kept ones have taken of the free disk."""
+        return self.cost(len(split), transform).fits or self.knows(split, PLAIN, transform)
 
     def _table(self, split: PictureSplit, source: Source, view: View) -> FeatureTable:
         number = f", view {view.number + 1}" if view.augmentation else ""

@@ -24,6 +24,11 @@ class View:
         augmentation: How it is changed; None leaves pictures as they are.
         seed: Another seed changes them otherwise.
         number: Which of several versions it is.
+
+    >>> View().key(ImageTransform()) == ImageTransform().to_dict()
+    True
+    >>> View(Augmentation.named("side_on"), seed=0, number=2).key(ImageTransform())["view"]
+    2
     """
 
     augmentation: Augmentation | None = None
@@ -91,12 +96,22 @@ def read_into(
 
 
 def seeds_of(digests: Sequence[bytes], seed: int, purpose: str) -> list[int]:
-    """A seed for each picture, by its content alone, for one purpose."""
+    """A seed for each picture, by its content alone, for one purpose.
+
+    >>> seeds_of([b"a", b"b"], 0, "view 1")[1] == seeds_of([b"b"], 0, "view 1")[0]
+    True
+    """
     return [stream_seed(seed, f"{purpose} of {digest.hex()}") for digest in digests]
 
 
 def unreadable_now(file: str, why: str) -> PictureError:
-    """What is wrong with a picture whose features are known already."""
+    """What is wrong with a picture whose features are known already.
+
+    >>> raise unreadable_now("rex.jpg", "it is empty")
+    Traceback (most recent call last):
+    ...
+    secchi.errors.PictureError: rex.jpg could be read before and cannot now: it is empty
+    """
     return PictureError(f"{file} could be read before and cannot now: {why}")
 
 
@@ -136,6 +151,16 @@ class PicturePixels:
         files: Their paths.
         digests: SHA-256 of each file.
         transform: What they are brought to.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     Image.new("RGB", (40, 30), "red").save(f"{place}/red.png")
+    ...     digest = hashlib.sha256(read_bytes(f"{place}/red.png")).digest()
+    ...     pictures = PicturePixels([f"{place}/red.png"], [digest], ImageTransform(size=32))
+    ...     pixels = pictures.take(slice(0, 1))
+    >>> pixels.shape, pixels[0, 0, 0].tolist()
+    ((1, 32, 32, 3), [255, 0, 0])
     """
 
     def __init__(

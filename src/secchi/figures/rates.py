@@ -38,7 +38,7 @@ def rate_search(
         right.plot(valid[0], valid[2], color=SERIES[2], linewidth=1.5, label="validation")
     left.set_ylabel("loss", fontsize=FONT)
     right.set_ylabel(f"{metric} on validation rows", fontsize=FONT)
-    _limit(left, [*smoothed, *valid[1]])
+    _limit(left, [smoothed, valid[1]])
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xlabel("learning rate", fontsize=FONT)
@@ -62,10 +62,12 @@ def _mark(axes: Axes, marks: Mapping[str, float]) -> None:
         )
 
 
-def _limit(axes: Axes, values: Sequence[float]) -> None:
+def _limit(axes: Axes, curves: Sequence[Sequence[float]]) -> None:
     """Leave out what shoots up at the end, which would flatten everything else."""
-    finite = np.array([v for v in values if np.isfinite(v)])
-    if len(finite):
-        low, start = float(finite.min()), float(finite[: max(1, len(finite) // 10)].max())
+    finite = [[value for value in curve if np.isfinite(value)] for curve in curves]
+    finite = [curve for curve in finite if curve]
+    if finite:
+        low = min(min(curve) for curve in finite)
+        start = max(max(curve[: max(1, len(curve) // 10)]) for curve in finite)
         room = max(start - low, 1e-3)
         axes.set_ylim(max(0.0, low - 0.1 * room) if low >= 0 else low, start + 0.6 * room)

@@ -42,12 +42,11 @@ depthwise kernel for this gradient takes any height, but no width above three.
 #
 # Contiguous inputs and other sizes give the same picture. Hence two rules: torch's own gradient by
 # the input for a stride above one in fp32, and its own gradient by the weights for a kernel of
-# three. Neither where the input is padded apart: torch would need a padded copy of the input, and
-# the padding cut off its gradient, which costs what its faster kernel saves.
+# three.
 
 import sys
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,16 +59,8 @@ _DTYPES = (torch.bfloat16, torch.float32, torch.float64)
 _STRIP = 3
 """Columns of a kernel whose gradient oneDNN gives fast."""
 
-
-class _Padding(NamedTuple):
-    """Columns and rows of zeros around a picture."""
-
-    left: int
-    right: int
-    top: int
-    bottom: int
-    apart: bool = False
-    """Whether the input is padded first. Otherwise the convolution does it, both sides alike."""
+_Padding = tuple[int, int]
+"""Rows of zeros above and below a picture, columns left and right of it."""
 
 
 class DepthwiseConv2d(nn.Conv2d):
@@ -107,36 +98,18 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pictures (pictures, channels, height, width) to pictures with as many channels."""
+        if self.same:
+            from timm.layers.padding import pad_same
+
+            input = pad_same(input, list(self.kernel_size), list(self.stride))
         tensors = [input, self.weight] + ([] if self.bias is None else [self.bias])
         dtype = _type_to_compute_in(tensors)
         if dtype not in _DTYPES or input.dim() != 4 or not _trains_on_processor(tensors):
-            return self._as_it_was(input)
-        sides = self._sides(input)
-        input, weight, *rest = (tensor.to(dtype) for tensor in tensors)
-        bias = rest[0] if rest else None
-        output: Tensor = _Depthwise.apply(input, weight, bias, self.stride[0], sides)
-        return output
-
-    def _as_it_was(self, input: Tensor) -> Tensor:
-        if not self.same:
             return super().forward(input)
-        from timm.layers.conv2d_same import conv2d_same
-
-        stride = (self.stride[0], self.stride[0])
-        output: Tensor = conv2d_same(input, self.weight, self.bias, stride, groups=self.groups)
+        input, weight, *rest = (tensor.to(dtype) for tensor in tensors)
+        bias, stride = rest[0] if rest else None, self.stride[0]
+        output: Tensor = _Depthwise.apply(input, weight, bias, stride, _rows_and_columns(self))
         return output
-
-    def _sides(self, input: Tensor) -> _Padding:
-        """Rows and columns of zeros that this input gets."""
-        if self.same:
-            height, width = input.shape[-2:]
-            across, down = (_same(n, self.kernel_size[0], self.stride[0]) for n in (width, height))
-            left, top = across // 2, down // 2
-            # Apart even where both sides are alike, as timm does: another order of summation in
-            # torch's kernels would give other last bits.
-            return _Padding(left, across - left, top, down - top, apart=True)
-        down, across = _rows_and_columns(self)
-        return _Padding(across, across, down, down)
 
 
 def speed_up(network: nn.Module) -> int:
@@ -202,17 +175,8 @@ def _faults(module: nn.Conv2d) -> list[str]:
     return [rule for rule, kept in rules.items() if not kept]
 
 
-def _same(size: int, kernel: int, stride: int) -> int:
-    """Zeros to add to ``size`` values so that a convolution gives ``ceil(size / stride)``.
-
-    >>> _same(112, 3, 2), _same(113, 3, 2)
-    (1, 2)
-    """
-    return max((-(-size // stride) - 1) * stride + kernel - size, 0)
-
-
-def _rows_and_columns(module: nn.Conv2d) -> tuple[int, int]:
-    """The padding of a convolution of odd size, the same above and below, left and right.
+def _rows_and_columns(module: nn.Conv2d) -> _Padding:
+    """The padding that a convolution of odd size has itself.
 
     >>> _rows_and_columns(nn.Conv2d(4, 4, 5, padding="same"))
     (2, 2)
@@ -255,12 +219,7 @@ class _Depthwise(torch.autograd.Function):
     def forward(
         input: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: _Padding
     ) -> Tensor:
-        channels = weight.shape[0]
-        if padding.apart:
-            padded = functional.pad(input, padding[:4])
-            return functional.conv2d(padded, weight, bias, stride, groups=channels)
-        sides = (padding.top, padding.left)
-        return functional.conv2d(input, weight, bias, stride, sides, groups=channels)
+        return functional.conv2d(input, weight, bias, stride, padding, groups=weight.shape[0])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -284,13 +243,13 @@ class _Depthwise(torch.autograd.Function):
 def _input_gradient(
     grad: Tensor, input: Tensor, weight: Tensor, stride: int, padding: _Padding
 ) -> Tensor:
-    if stride > 1 and input.dtype != torch.bfloat16 and not padding.apart:
+    if stride > 1 and input.dtype != torch.bfloat16:
         return _torchs_gradient(0, grad, input, weight, stride, padding)
     pictures, channels, height, width = input.shape
     size = weight.shape[-1]
     turned = weight.flip(2, 3)
-    above, before = size - 1 - padding.top, size - 1 - padding.left
-    if stride == 1 and not padding.apart:
+    above, before = size - 1 - padding[0], size - 1 - padding[1]
+    if stride == 1:
         return functional.conv2d(grad, turned, padding=(above, before), groups=channels)
     shape = (pictures, channels, height + size - 1, width + size - 1)
     spread = torch.empty(shape, dtype=grad.dtype, memory_format=_layout(input)).zero_()
@@ -303,19 +262,19 @@ def _weight_gradient(
     grad: Tensor, input: Tensor, weight: Tensor, stride: int, padding: _Padding
 ) -> Tensor:
     size = weight.shape[-1]
-    # In pictures smaller than its kernel, oneDNN's bf16 kernel reads what nobody wrote (torch 2.15).
-    if size == _STRIP and not padding.apart and min(input.shape[2:]) >= size:
+    # In pictures narrower than the stride, torch 2.15's own gradient in bf16 is made from memory
+    # that nobody wrote.
+    if size == _STRIP and min(input.shape[2:]) >= stride:
         return _torchs_gradient(1, grad, input, weight, stride, padding)
     high = (grad.shape[2] - 1) * stride + size
     wide = (grad.shape[3] - 1) * stride + _STRIP
-    none = _Padding(0, 0, 0, 0)
     result = torch.empty_like(weight)
     for start in range(0, size, _STRIP):
         # The last strip may overlap the one before it: the same sums once more.
         start = min(start, size - _STRIP)
-        seen = _window(input, padding.left - start, padding.top, wide, high)
+        seen = _window(input, padding[1] - start, padding[0], wide, high)
         strip = slice(start, start + _STRIP)
-        result[..., strip] = _torchs_gradient(1, grad, seen, weight[..., strip], stride, none)
+        result[..., strip] = _torchs_gradient(1, grad, seen, weight[..., strip], stride, (0, 0))
     return result
 
 
@@ -333,10 +292,9 @@ def _window(input: Tensor, left: int, top: int, wide: int, high: int) -> Tensor:
 def _torchs_gradient(
     which: int, grad: Tensor, input: Tensor, weight: Tensor, stride: int, padding: _Padding
 ) -> Tensor:
-    """Torch's own gradient by the input (0) or by the weights (1); symmetric padding only."""
-    sides = [padding.top, padding.left]
+    """Torch's own gradient by the input (0) or by the weights (1)."""
     gradients = torch.ops.aten.convolution_backward(
-        grad, input, weight, None, [stride, stride], sides, [1, 1], False, [0, 0], len(weight),
+        grad, input, weight, None, [stride, stride], padding, [1, 1], False, [0, 0], len(weight),
         [which == 0, which == 1, False],
     )  # fmt: skip
     gradient: Tensor = gradients[which]

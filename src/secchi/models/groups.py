@@ -31,6 +31,9 @@ class LayerGroup:
         name: Such as ``"stem"``, ``"blocks.3"`` or ``"head"``; no two of a network are alike.
         tensors: The names of its parameters in the network.
         parameters: How many numbers they hold.
+
+    >>> LayerGroup("head", ("linear.weight", "linear.bias"), 1281).name
+    'head'
     """
 
     name: str
@@ -47,6 +50,8 @@ class Cut:
         after: What is trained: activations in, features out.
         point: The name of the last layer before the cut, which names its activations; that of
             the features is ``"features"``.
+
+    :func:`cut` has an example.
     """
 
     before: nn.Module
@@ -88,6 +93,14 @@ def cut(
 
     Returns:
         None where there is no such layer, or where the network cannot be traced.
+
+    >>> layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    >>> body = nn.Sequential(*layers, nn.Linear(4, 5)).eval()
+    >>> names = ("0.weight", "0.bias"), ("4.weight", "4.bias")
+    >>> groups = tuple(LayerGroup(f"group {i}", each, 0) for i, each in enumerate(names))
+    >>> parts = cut(body, groups, 1, torch.zeros(2, 3, 8, 8))
+    >>> parts.point, parts.before(torch.zeros(2, 3, 8, 8)).shape
+    ('3', torch.Size([2, 4]))
     """
     if frozen >= len(groups):
         return Cut(body, nn.Identity(), FEATURES) if _is_a_row_each(body, example) else None
@@ -212,15 +225,28 @@ def _matched(matcher: Any, tensors: list[str]) -> str:
 
 
 def count_of(network: nn.Module) -> int:
-    """How many numbers a network's parameters hold."""
+    """How many numbers a network's parameters hold.
+
+    >>> count_of(nn.Linear(3, 2))
+    8
+    """
     return sum(p.numel() for p in network.parameters())
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
-    """Whether a layer of the network, as it stands, normalises by the batch that it sees."""
+    """Whether a layer of the network, as it stands, normalises by the batch that it sees.
+
+    >>> network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    >>> uses_batch_statistics(network), uses_batch_statistics(network.eval())
+    (True, False)
+    """
     return any(is_batch_norm(module) and module.training for module in network.modules())
 
 
 def is_batch_norm(module: nn.Module) -> bool:
-    """Whether a layer keeps running statistics of batches."""
+    """Whether a layer keeps running statistics of batches.
+
+    >>> is_batch_norm(nn.BatchNorm2d(4)), is_batch_norm(nn.LayerNorm(4))
+    (True, False)
+    """
     return isinstance(getattr(module, "running_mean", None), torch.Tensor)

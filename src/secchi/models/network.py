@@ -42,6 +42,17 @@ class Network(nn.Module):
         groups: All layer groups, first layers first, the head last.
         frozen: How many of them are frozen, from the first.
         point: The layer whose activations are the input, ``"features"`` or ``"pixels"``.
+
+    >>> import timm
+    >>> body = timm.create_model("resnet10t", num_classes=0)
+    >>> network = Network(body, Head(512, 1), ImageTransform(size=32))
+    >>> network.point, network(torch.zeros(4, 512)).shape
+    ('features', torch.Size([4, 1]))
+    >>> network.freeze_to("layer3")
+    >>> network.point, [name for name, _ in network.trained_groups()]
+    ('layer2', ['layer3', 'layer4', 'head'])
+    >>> network(torch.zeros(4, 128, 4, 4)).shape
+    torch.Size([4, 1])
     """
 
     def __init__(self, body: nn.Module, head: Head, transform: ImageTransform) -> None:
@@ -170,6 +181,11 @@ class LayerGroups:
     Attributes:
         groups: First layers first, the head last.
         frozen: How many are frozen, from the first.
+
+    >>> print(LayerGroups((LayerGroup("stem", (), 928), LayerGroup("head", (), 1281)), frozen=1))
+        group   parameters
+      0 stem          928  frozen
+      1 head        1,281  trains
     """
 
     groups: tuple[LayerGroup, ...]

@@ -17,6 +17,17 @@ class WeightAverage:
     Args:
         network: Whose weights; those that train, and buffers of floating point.
         decay: Near 1; 0.999 remembers about the last thousand steps.
+
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.zeros_(net.weight)
+    >>> average = WeightAverage(net, decay=0.99)
+    >>> _ = nn.init.ones_(net.weight)
+    >>> average.update()  # d = (1 + 1) / (10 + 1)
+    >>> with average.applied():
+    ...     round(net.weight.item(), 4)
+    0.8182
+    >>> net.weight.item()
+    1.0
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:

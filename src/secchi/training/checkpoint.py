@@ -26,6 +26,15 @@ def save_checkpoint(folder: Path, net: nn.Module, record: dict[str, Any]) -> Non
         folder: What it is called; one that stands there is replaced.
         net: The network.
         record: Plain JSON values.
+
+    >>> import tempfile
+    >>> net = nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     save_checkpoint(Path(place) / "best", net, {"epochs": 3})
+    ...     _ = nn.init.zeros_(net.weight)
+    ...     record = load_checkpoint(Path(place) / "best", net)
+    >>> record, bool(net.weight.any())
+    ({'epochs': 3}, True)
     """
     _write(folder, net.state_dict(), record)
 
@@ -35,6 +44,11 @@ def read_record(folder: Path) -> dict[str, Any]:
 
     Raises:
         BundleError: There is none, or it is damaged or of a newer format.
+
+    >>> read_record(Path("nowhere"))
+    Traceback (most recent call last):
+    ...
+    secchi.errors.BundleError: there is no checkpoint at nowhere
     """
     record: dict[str, Any] = _read(folder)["record"]
     return record
@@ -46,6 +60,8 @@ def load_checkpoint(folder: Path, net: nn.Module) -> dict[str, Any]:
     Raises:
         BundleError: There is none, it is damaged or of a newer format, or it is of another
             network; then this one stays as it is.
+
+    :func:`save_checkpoint` has an example.
     """
     state, record = _read_whole(folder)
     # load_state_dict would take over what fits before it complains about the rest.

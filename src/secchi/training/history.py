@@ -43,6 +43,11 @@ class Epoch:
         metrics: On the validation rows, after the epoch; those of several targets as
             ``target.metric``.
         seconds: How long it took.
+
+    >>> for line in (Epoch.heading(["accuracy"]), Epoch(0, 0.5, 0.4, {"accuracy": 0.98}, 1.2)):
+    ...     print(line)
+    epoch  train loss  valid loss    accuracy   seconds
+        0      0.5000      0.4000      0.9800      1.20
     """
 
     number: int
@@ -73,6 +78,14 @@ class History:
         training: What was asked for.
         steps: Steps that were taken; a run that diverged did so in the step after them.
         kept: The number of the epoch whose weights were kept; None where they are the last ones.
+
+    >>> epochs = tuple(Epoch(number, 0.5, loss, {}, 1.0) for number, loss in enumerate([0.4, 0.6]))
+    >>> history = History(epochs, Outcome.STOPPED_EARLY, Training(), steps=20, kept=0)
+    >>> history.remark  # doctest: +NORMALIZE_WHITESPACE
+    'after 20 steps stopped early: the validation loss was no longer falling; the weights of epoch 0
+    are kept, the lowest validation loss'
+    >>> [row["valid_loss"] for row in history.rows()]
+    [0.4, 0.6]
     """
 
     epochs: tuple[Epoch, ...]

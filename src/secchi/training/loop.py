@@ -41,6 +41,17 @@ class Inputs(Protocol):
 
     Attributes:
         width: Numbers in a row.
+
+    >>> class Points:  # any rows that can be taken
+    ...     width = 2
+    ...     values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    ...     def __len__(self):
+    ...         return len(self.values)
+    ...     def take(self, rows, epoch=0):
+    ...         return self.values[rows]
+
+    >>> Points().take(np.array([3, 1])).shape
+    (2, 2)
     """
 
     width: int
@@ -81,6 +92,9 @@ class Execution(NamedTuple):
         precision: ``"fp32"``, or ``"bf16"`` under autocast.
         micro: Rows that are computed at once in a training step; None takes the whole batch.
         compiled: Whether torch compiles the network first.
+
+    >>> Execution("cuda", "bf16").precision
+    'bf16'
     """
 
     device: str = "cpu"
@@ -153,6 +167,24 @@ def train(
     Raises:
         DataError: One side has no rows, or only rows of weight zero.
         SpecError: More learning rates than layer groups.
+
+    >>> from secchi.data.task import Task
+    >>> class Points:  # any rows that can be taken
+    ...     width = 2
+    ...     values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    ...     def __len__(self):
+    ...         return len(self.values)
+    ...     def take(self, rows, epoch=0):
+    ...         return self.values[rows]
+    >>> sides = ["left" if x < 0 else "right" for x in Points.values[:, 0]]
+    >>> rows = Rows(Points(), Labels.of(Task.classify(["left", "right"]).target, sides))
+    >>> net = nn.Linear(2, 1)
+    >>> history = train(net, rows, rows, Training(lr=0.1, epochs=5, batch_size=30))
+    >>> history.outcome.name, history.steps
+    ('COMPLETED', 15)
+    >>> judged = evaluate(net, rows, metrics=["accuracy"])
+    >>> judged.metrics["accuracy"] > 0.8, judged.outputs.shape
+    (True, torch.Size([90, 1]))
     """
     for name, side in (("training", train_rows), ("validation", valid_rows)):
         weights = side.labels.weights
@@ -402,6 +434,8 @@ def evaluate(
         rows: What it is judged by.
         metrics: Names for :func:`secchi.training.metrics.metric`.
         execution: Where it computes.
+
+    :func:`train` has an example.
     """
     task = rows.labels.task
     outputs = outputs_of(net, rows.inputs, task.outputs, execution)

@@ -55,7 +55,11 @@ DEFAULT = "still_improving"
 
 @dataclasses.dataclass(frozen=True)
 class Suggestion:
-    """A learning rate, and the rule that it comes from."""
+    """A learning rate, and the rule that it comes from.
+
+    >>> Suggestion(0.01, "where the loss falls fastest").lr
+    0.01
+    """
 
     lr: float
     why: str
@@ -170,6 +174,22 @@ def find_lr(
 
     Raises:
         SpecError: No steps, or more rates than layer groups.
+
+    >>> from secchi.data.task import Labels, Task
+    >>> class Points:  # any rows that can be taken
+    ...     width = 2
+    ...     values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    ...     def __len__(self):
+    ...         return len(self.values)
+    ...     def take(self, rows, epoch=0):
+    ...         return self.values[rows]
+    >>> sides = ["left" if x < 0 else "right" for x in Points.values[:, 0]]
+    >>> rows = Rows(Points(), Labels.of(Task.classify(["left", "right"]).target, sides))
+    >>> net = nn.Linear(2, 1)
+    >>> before = net.weight.detach().clone()
+    >>> search = find_lr(net, rows, rows, Training(batch_size=30), steps=60)
+    >>> LOWEST < search.suggestion <= HIGHEST, bool((net.weight == before).all())
+    (True, True)
     """
     if not isinstance(steps, int) or steps < 1:
         raise SpecError("this search cannot be", [f"steps is {steps!r}, not 1 or more"])

@@ -32,6 +32,12 @@ class StepMemory:
         fixed: Weights, gradients and the optimizer's memory.
         per_row: What a row adds: its input and what the backward pass needs of it.
         largest: The largest single array of a row.
+
+    >>> memory = StepMemory(fixed=1_000_000, per_row=50_000, largest=1_048_576)
+    >>> memory.of(rows=64)
+    4200000
+    >>> memory.fast_rows
+    32
     """
 
     fixed: int
@@ -67,6 +73,11 @@ def step_memory(
             network's device.
         training: Its optimizer and its moving average have a memory of their own.
         precision: ``"fp32"`` or ``"bf16"``.
+
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    >>> memory = step_memory(net, torch.zeros(4, 4), Training("sgd"))
+    >>> memory.fixed == 3 * 4 * (4 * 8 + 8 + 8 + 1)  # weights, those before the epoch, gradients
+    True
     """
     half = len(inputs) // 2
     with _left_alone(net, inputs.device):

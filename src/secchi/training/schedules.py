@@ -27,6 +27,9 @@ class At(NamedTuple):
         step: Steps of this call that are done, 0 <= step < steps.
         steps: Steps of the whole call, 1 or more.
         per_epoch: Steps of one epoch, 1 or more.
+
+    >>> At(step=7, steps=10, per_epoch=5).step // 5  # in the second epoch
+    1
     """
 
     step: int
@@ -65,6 +68,11 @@ class Schedule(ABC):
 
     Raises:
         SpecError: When made from parameters that cannot be, with every fault at once.
+
+    >>> Cosine(end=0.1).to_dict()
+    {'name': 'cosine', 'end': 0.1}
+    >>> Cosine(end=0.1) == schedule_named({"name": "cosine", "end": 0.1})
+    True
     """
 
     name: ClassVar[str]

@@ -18,6 +18,9 @@ class Seen(NamedTuple):
         lowest: The lowest validation loss so far.
         best: The number of the epoch that had it; None before the first.
         waited: Epochs since then.
+
+    >>> Seen().after(Epoch(3, 0.0, 0.4, {}, 0.0))
+    Seen(lowest=0.4, best=3, waited=0)
     """
 
     lowest: float = math.inf
@@ -68,6 +71,13 @@ class KeepBest:
 
     Attributes:
         wanted: Whether to keep them at all.
+
+    >>> rule = KeepBest(wanted=True)
+    >>> state = rule.init()
+    >>> for number, loss in enumerate([0.5, 0.4, 0.6]):
+    ...     state, keep = rule.update(state, Epoch(number, 0.0, loss, {}, 0.0))
+    >>> keep, state.best
+    (False, 1)
     """
 
     wanted: bool
