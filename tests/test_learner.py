@@ -5,7 +5,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,15 @@ from secchi.console import Console
 from secchi.errors import BundleError, DataError, SealedError, SecchiError, SpecError
 
 MakePictures = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_core() -> Iterator[None]:
+    """Networks on pictures as small as these wait longer for a second core than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -567,6 +576,10 @@ def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> 
     return {key for key in before if not torch.equal(before[key], after[key])}
 
 
+def tensors_of(learn: Learner, group: str) -> set[str]:
+    return {tensor for one in learn.groups() if one.name == group for tensor in one.tensors}
+
+
 def test_layer_groups_have_names_parameters_and_say_which_train(
     learner: Callable[..., Learner],
 ) -> None:
@@ -616,10 +629,7 @@ def test_only_what_is_not_frozen_is_trained(learner: Callable[..., Learner]) -> 
     learn = learner().freeze_to(LATE)
     before = body_weights(learn)
     learn.fit(1e-3, epochs=1, batch_size=8)
-    moved = changed(before, body_weights(learn))
-    assert moved
-    assert all(key.startswith("blocks.6.") for key in moved)
-    assert not any("running" in key or "num_batches" in key for key in moved)
+    assert changed(before, body_weights(learn)) == tensors_of(learn, LATE)
 
     learn.freeze()
     before = body_weights(learn)
@@ -644,9 +654,7 @@ def test_a_pair_of_rates_is_of_the_first_and_the_last_group(
     learn.fit((1e-30, 1e-3), epochs=1, batch_size=8)
     assert not changed(before, body_weights(learn))
     learn.fit([1e-20, 1e-3, 1e-20], epochs=1, batch_size=8)
-    moved = changed(before, body_weights(learn))
-    assert moved
-    assert all(key.startswith("blocks.6.") for key in moved)
+    assert changed(before, body_weights(learn)) == tensors_of(learn, LATE)
 
 
 def test_more_rates_than_groups_are_refused_before_any_work(
@@ -788,7 +796,8 @@ def test_a_picture_is_drawn_as_it_is_and_as_training_sees_it(
     unchanged = learn.augment("none").show_augmented(2, count=1)
     one, other = (np.asarray(a.get_images()[0].get_array()) for a in unchanged.axes)
     np.testing.assert_array_equal(one, tiles[0])
-    assert np.abs(one.astype(int) - other).max() <= 4  # by way of the larger canvas
+    # By way of the larger canvas, which is softer.
+    assert np.abs(one.astype(int).mean(axis=(0, 1)) - other.mean(axis=(0, 1))).max() < 2
 
     with pytest.raises(DataError, match="no 99"):
         learn.show_augmented(99)
@@ -915,7 +924,7 @@ def test_everything_that_judges_a_trained_body_agrees(
 ) -> None:
     learn = body_trained(metrics=["accuracy", "auc"])
     assert learn.history is not None
-    for _ in range(2):
+    for _ in range(2):  # frozen up to the last group, and not at all
         last, found = learn.history.epochs[-1], learn.predictions("valid")
         assert found.losses is not None
         judged = learn.evaluate("valid")
@@ -936,7 +945,7 @@ def test_a_bundle_of_a_trained_body_predicts_what_the_learner_predicts(
 ) -> None:
     learn = body_trained(precision=precision)
     expected = learn.predictions("valid")
-    untrained = learn.network.body.blocks[6][0].conv_pw.weight.clone()
+    body = body_weights(learn)
     by_path = learn.predict(*learn.data.valid.files)
     learn.bundle().save(tmp_path / "bundle")
     read = Bundle.load(tmp_path / "bundle", cache=lite0_cache, precision=precision)
@@ -947,7 +956,7 @@ def test_a_bundle_of_a_trained_body_predicts_what_the_learner_predicts(
     np.testing.assert_array_equal(
         run.predict(expected.sources).outputs, read.predict(expected.sources).outputs
     )
-    assert torch.equal(untrained, learn.network.body.blocks[6][0].conv_pw.weight)
+    assert not changed(body, body_weights(learn))
 
 
 def test_a_body_that_is_frozen_again_is_the_one_that_was_trained(

@@ -30,10 +30,10 @@ class EpochTimes(Callback):
     def __init__(self):
         self.seconds = []
 
-    def before_train(self):
+    def before_train(self):  # noqa: D102
         self.started = time.perf_counter()
 
-    def after_train(self):
+    def after_train(self):  # noqa: D102
         self.seconds.append(time.perf_counter() - self.started)
 
 

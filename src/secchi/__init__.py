@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from secchi.data.task import Task as Task
     from secchi.errors import SecchiError as SecchiError
     from secchi.features.cache import FeatureCache as FeatureCache
+    from secchi.inspection.comparison import Comparison as Comparison
+    from secchi.inspection.comparison import compare as compare
     from secchi.inspection.predictions import Predictions as Predictions
     from secchi.learner import Learner as Learner
     from secchi.models.backbones import Backbone as Backbone
     from secchi.training.history import History as History
     from secchi.training.spec import Training as Training
+    from secchi.transforms.augment import Augmentation as Augmentation
     from secchi.transforms.images import ImageTransform as ImageTransform
 
 _HOME = {
+    "Augmentation": "secchi.transforms.augment",
     "Backbone": "secchi.models.backbones",
     "Bundle": "secchi.bundle.bundle",
+    "Comparison": "secchi.inspection.comparison",
     "FeatureCache": "secchi.features.cache",
     "History": "secchi.training.history",
     "ImageData": "secchi.data.images",
@@ -44,11 +49,14 @@ _HOME = {
     "Target": "secchi.data.task",
     "Task": "secchi.data.task",
     "Training": "secchi.training.spec",
+    "compare": "secchi.inspection.comparison",
 }
 
 __all__ = [
+    "Augmentation",
     "Backbone",
     "Bundle",
+    "Comparison",
     "FeatureCache",
     "History",
     "ImageData",
@@ -62,6 +70,7 @@ __all__ = [
     "Task",
     "Training",
     "__version__",
+    "compare",
 ]
 
 

@@ -277,6 +277,7 @@ class Learner:
             raise SpecError("this augmentation cannot be", [f"views is {views!r}, not 1 or more"])
         self.augmentation = Augmentation.named(name, **changes)
         self.views = views
+        self._inputs = None
         return self
 
     def show_augmented(self, index: int = 0, *, split: str = "train", count: int = 8) -> "Figure":
@@ -570,7 +571,6 @@ class Learner:
         if not augmentation.alters:
             augmentation = Augmentation.named("side_on", max_zoom=1.1)
         inputs, pictures = self._network_inputs(), self._split(split)
-        # Versions of their own: those of training may be among the pictures of another split.
         seed = self.training.seed
         others = [
             self._said(split, inputs.view(pictures, View(augmentation, seed, number)))

@@ -122,11 +122,12 @@ class Recipe:
         last = self.steps[-1]
         if last.measure == "accuracy" and last.score is not None:
             errors = round((1 - last.score) * rows)
+            if errors <= 4:
+                text += f"; with {errors} errors left no further step could show a gain here"
+            elif errors <= 10:
+                text += f"; {errors} errors leave little room to show a gain"
             if errors <= 10:
-                text += (
-                    f"; with {errors} errors left, no single further step could show a gain here: "
-                    "more validation pictures would"
-                )
+                text += ": more validation pictures would help"
         return text
 
     def to_dict(self) -> dict[str, Any]:
@@ -202,6 +203,7 @@ class _Following:
 
     def all(self) -> Recipe:
         learn = self._learn
+        learn.freeze().augment("none")
         for name, step in self._by_name().items():
             if name in self._skip:
                 self._note(RecipeStep(STEPS[name], "skipped", 0.0))

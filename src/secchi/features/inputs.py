@@ -158,9 +158,11 @@ class NetworkInputs:
             pictures = PicturePixels(split.files, split.digests, canvas)
         return AugmentedPixels(pictures, split.digests, augmentation, self._transform, seed)
 
-    def view(self, split: PictureSplit, view: View) -> FeatureTable:
-        """One augmented version of each of a split's pictures."""
-        return self._table(split, Ready(self._frozen or DecodedPixels(self._transform)), view)
+    def view(self, split: PictureSplit, view: View) -> Inputs:
+        """One augmented version of each of a split's pictures; as pixels it is not kept."""
+        if self._frozen is None:
+            return PicturePixels(split.files, split.digests, self._transform, view)
+        return self._table(split, Ready(self._frozen), view)
 
     def _has_room(self, split: PictureSplit, transform: ImageTransform) -> bool:
         """Whether a split's pixels can be kept, or are: kept ones have taken of the free disk."""

@@ -151,6 +151,7 @@ class PicturePixels:
         files: Their paths.
         digests: SHA-256 of each file.
         transform: What they are brought to.
+        view: Which version of them.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -164,11 +165,16 @@ class PicturePixels:
     """
 
     def __init__(
-        self, files: Sequence[str], digests: Sequence[bytes], transform: ImageTransform
+        self,
+        files: Sequence[str],
+        digests: Sequence[bytes],
+        transform: ImageTransform,
+        view: View = PLAIN,
     ) -> None:
         self.width = 3 * transform.size**2
         self._files = list(zip(digests, files, strict=True))
         self._transform = transform
+        self._view = view
         self._scratch = Scratch()
 
     def __len__(self) -> int:
@@ -181,13 +187,10 @@ class PicturePixels:
             PictureError: One cannot be read any more.
         """
         chosen = [self._files[row] for row in np.arange(len(self))[rows]]
-        size = self._transform.size
-        pixels = np.empty((len(chosen), size, size, 3), np.uint8)
-        for row, (digest, file) in enumerate(chosen):
-            try:
-                read_into(pixels[row], file, digest, self._transform, self._scratch)
-            except PictureError as error:
-                raise unreadable_now(file, str(error)) from None
+        pixels, faults = self._view.pixels(chosen, self._transform, self._scratch)
+        for digest, file in chosen:
+            if digest in faults:
+                raise unreadable_now(file, faults[digest])
         return pixels
 
 

@@ -63,8 +63,8 @@ class Epoch:
         return f"{'epoch':>5}{'train loss':>12}{'valid loss':>12}{names}{'seconds':>10}"
 
     def __str__(self) -> str:
-        values = "".join(f"{v:>{_width(name)}.4f}" for name, v in self.metrics.items())
-        losses = f"{self.train_loss:>12.4f}{self.valid_loss:>12.4f}"
+        values = "".join(f"{_number(v):>{_width(name)}}" for name, v in self.metrics.items())
+        losses = f"{_number(self.train_loss):>12}{_number(self.valid_loss):>12}"
         return f"{self.number:>5}{losses}{values}{self.seconds:>10.2f}"
 
 
@@ -188,6 +188,11 @@ class History:
         rows = self.rows()
         metrics = {name: [row[name] for row in rows] for name in self.metrics}
         return epoch_curves([e.number for e in self.epochs], frame, metrics)
+
+
+def _number(value: float) -> str:
+    """Four decimals, or few digits where those would not fit a column."""
+    return f"{value:.4f}" if abs(value) < 1e5 else f"{value:.4g}"
 
 
 def _width(metric: str) -> int:

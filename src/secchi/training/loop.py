@@ -419,7 +419,7 @@ class Epochs:
             batch = _batch(self._rows, rows, self._execution.device, self._state.epoch)
             if self._mixing:
                 seed = stream_seed(self._training.seed, f"mixing of batch {start} of {purpose}")
-                inputs, own = self._mixing(batch.inputs.float(), seed)
+                inputs, own = _mixed(batch.inputs, self._mixing, seed)
                 batch = batch._replace(inputs=inputs, own=own)
             yield batch
 
@@ -535,6 +535,14 @@ def _batch(rows: Rows, chosen: NDArray[np.int64], device: str, epoch: int = 0) -
         tuple(torch.from_numpy(values).to(device) for values in labels.values),
         None if labels.weights is None else torch.from_numpy(labels.weights).to(device),
     )
+
+
+def _mixed(inputs: Tensor, mixing: Mixing, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Inputs mixed, of floating point; pictures as bytes have their channels last."""
+    if inputs.dtype != torch.uint8:
+        return mixing(inputs, seed)
+    mixed, own = mixing(inputs.permute(0, 3, 1, 2).float(), seed)
+    return mixed.permute(0, 2, 3, 1), own
 
 
 def gpus(device: str) -> list[int]:
