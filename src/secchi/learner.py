@@ -548,7 +548,9 @@ class Learner:
         self.extract()
         return self._said(split, self._network_inputs().plain(self._split(split)))
 
-    def tta(self, split: str = "valid", *, views: int = 4) -> "Predictions":
+    def tta(
+        self, split: str = "valid", *, views: int = 4, augmentation: str = "basic", **changes: Any
+    ) -> "Predictions":
         """Predictions of a split averaged over each picture and augmented versions of it.
 
         Test-time augmentation: the probabilities of the picture itself and of so many versions
@@ -556,8 +558,11 @@ class Learner:
 
         Args:
             split: Which pictures.
-            views: How many versions; they are changed as in training, or as by ``"side_on"``
-                where training changes nothing.
+            views: How many versions.
+            augmentation: How they are changed, by name as for :meth:`augment`. Mirrored and a
+                little shifted, as it is by default, is what photographs of training look like
+                most; what turns and lights them more averages in what is harder to tell.
+            **changes: Fields of :class:`secchi.Augmentation`.
 
         For example::
 
@@ -567,15 +572,10 @@ class Learner:
         from secchi.inspection.predictions import Predictions
 
         plain = self.predictions(split)
-        augmentation = self.augmentation
-        if not augmentation.alters:
-            augmentation = Augmentation.named("side_on", max_zoom=1.1)
+        change = Augmentation.named(augmentation, **{"max_zoom": 1.0, **changes})
         inputs, pictures = self._network_inputs(), self._split(split)
-        seed = self.training.seed
-        others = [
-            self._said(split, inputs.view(pictures, View(augmentation, seed, number)))
-            for number in range(views)
-        ]
+        versions = (View(change, self.training.seed, number) for number in range(views))
+        others = [self._said(split, inputs.view(pictures, view)) for view in versions]
         averaged = Predictions.averaged([plain, *others])
         if averaged.labels is not None:
             measures = ["loss"]

@@ -37,6 +37,10 @@ TTA = "test-time augmentation"
 _FALLBACK_RATE = 1e-2
 _SEARCH_STEPS = 40
 
+_SMOOTHING = 0.1
+"""Label smoothing in every step: no class is certain, and a few labels are always wrong. Validation
+losses are without it, and so higher than those of a network that is sure of itself."""
+
 _CYCLE = Warmup(Cosine(), epochs=0.3)
 """One cycle: Adam's first steps are as long as the rate in every direction, so they start small."""
 
@@ -212,7 +216,7 @@ class _Following:
         started = time.perf_counter()
         averaged = learn.tta("valid", views=self._views)
         plain = self._best or learn.predictions("valid")
-        decided = f"each picture and {self._views} views of it, probabilities averaged"
+        decided = f"each picture and {self._views} mirrored and shifted views of it"
         last = self._judged(TTA, decided, averaged, plain)
         self._note(dataclasses.replace(last, seconds=time.perf_counter() - started))
         return Recipe(tuple(self._steps), averaged)
@@ -240,7 +244,7 @@ class _Following:
         return RecipeStep(name, decided, 0.0)
 
     def _find(self, name: str) -> RecipeStep:
-        search = self._learn.find_lr()
+        search = self._learn.find_lr(label_smoothing=_SMOOTHING)
         self._lr = search.suggestion or _FALLBACK_RATE
         self._rates = (self._lr,)
         return RecipeStep(name, f"{self._lr:.1e}: {_why(search)}", 0.0)
@@ -274,12 +278,13 @@ class _Following:
         return RecipeStep(name, decided, 0.0)
 
     def _find_again(self, name: str) -> RecipeStep:
-        search = self._learn.find_lr(self._rates, steps=_SEARCH_STEPS)
+        search = self._learn.find_lr(self._rates, steps=_SEARCH_STEPS, label_smoothing=_SMOOTHING)
         found = search.suggestion
-        # A rate above the first one would undo what the head has learned.
-        self._lr = min(found, self._lr) if found else self._lr
+        # Epochs forgive less than a short search; and a rate above the first one would undo what
+        # the head has learned.
+        self._lr = min(found / 3, self._lr) if found else self._lr
         self._rates = self._spread(self._lr) if len(self._rates) > 1 else (self._lr,)
-        return RecipeStep(name, f"{self._lr:.1e}: {_why(search)}", 0.0)
+        return RecipeStep(name, f"{self._lr:.1e}: a third of {_why(search)}", 0.0)
 
     def _doubling_cycles(self, name: str) -> RecipeStep:
         """Cycles of 1, 2, 4, … epochs; the weights of the lowest validation loss are kept."""
@@ -308,7 +313,7 @@ class _Following:
     # ---------------------------------------------------------------- within
 
     def _fit(self, **changes: Any) -> Any:
-        return self._learn.fit(list(self._rates), **changes)
+        return self._learn.fit(list(self._rates), label_smoothing=_SMOOTHING, **changes)
 
     def _spread(self, lr: float) -> Sequence[float]:
         groups = self._learn.groups()

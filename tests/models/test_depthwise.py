@@ -416,9 +416,10 @@ def test_a_whole_network_has_the_loss_and_gradients_that_it_had(name: str) -> No
 
 _PEAK = """
 import resource, torch
+torch.set_num_threads(1)
 from secchi.models.depthwise import DepthwiseConv2d
 layer = DepthwiseConv2d(64, 64, {kernel}, stride={stride}, padding={kernel} // 2, groups=64)
-pictures = torch.randn(8, 64, 192, 192).contiguous(memory_format=torch.channels_last)
+pictures = torch.randn(4, 64, 192, 192).contiguous(memory_format=torch.channels_last)
 pictures = pictures.{dtype}().requires_grad_()
 layer = layer.{dtype}()
 def peak():

@@ -320,7 +320,8 @@ def prepare_part(
     """Make the first part of a body ready: converted where that helps, and named by its weights.
 
     Args:
-        part: From normalised pictures to activations, in evaluation mode, on the processor.
+        part: From normalised pictures to activations, in evaluation mode; on the processor where
+            that is the device.
         point: The name of its last layer.
         whole: The body that it is a part of.
         cache: Where what was converted is kept.
@@ -456,7 +457,9 @@ def _convert(
     pixels = _smooth_pictures(CPU_BATCH, transform.size)
     batch = torch.from_numpy(transform.normalize(pixels)).permute(0, 3, 1, 2).contiguous()
     with torch.inference_mode():
-        reference = body(batch[:2]).contiguous().numpy()
+        # A part of a network that was trained on a GPU is there.
+        device_of = next((p.device for p in body.parameters()), batch.device)
+        reference = body(batch[:2].to(device_of)).cpu().contiguous().numpy()
     shape = tuple(int(side) for side in reference.shape[1:])
     if not shape or (flat and len(shape) != 1):
         given = tuple(reference.shape)

@@ -272,7 +272,7 @@ def _weight_gradient(
     for start in range(0, size, _STRIP):
         # The last strip may overlap the one before it: the same sums once more.
         start = min(start, size - _STRIP)
-        seen = _window(input, padding[1] - start, padding[1], wide, high)
+        seen = _window(input, padding[1] - start, padding[0], wide, high)
         strip = slice(start, start + _STRIP)
         result[..., strip] = _torchs_gradient(1, grad, seen, weight[..., strip], stride, (0, 0))
     return result

@@ -23,6 +23,11 @@ the system each time, whose clearing them costs more than computing on them."""
 _AVERAGES = {"sgd": 0, "rmsprop": 1, "adam": 2, "adamw": 2}
 """What an optimizer remembers of each weight; sgd and rmsprop one more with momentum."""
 
+_AT_WORK = {"sgd": 1, "rmsprop": 3, "adam": 4, "adamw": 3}
+"""Arrays of the size of a weight that an optimizer fills at once while it moves the weights one by
+one, the last one of the weight before among them. The memory of a step is highest there where most
+of it is of weights, not of rows."""
+
 
 @dataclasses.dataclass(frozen=True)
 class StepMemory:
@@ -62,8 +67,9 @@ def step_memory(
 
     What autograd keeps for the backward pass is counted as it is kept, each storage once, without
     weights, buffers and inputs; half of the rows are computed too, and the difference is what a row
-    adds. The largest array that is kept is held twice more, as gradients. The weights before the
-    epoch, and the best ones where they are wanted, are copies beside the weights themselves.
+    adds. The largest array that is kept is held twice more, as gradients, and the largest weight a
+    few times, while the optimizer moves it. The weights before the epoch, and the best ones where
+    they are wanted, are copies beside the weights themselves.
     Estimates are within :data:`STATED_ERROR` for steps of some 100 MB and more; docs/training.md
     has the figures. The network and the generators are left as they are.
 
@@ -86,12 +92,14 @@ def step_memory(
     # Pair by pair, so that what does not grow with the rows, such as weights in bf16, is left out.
     largest = max((m - f for f, m in zip(few, many, strict=False)), default=0) // half
     everything = sum(value.nbytes for value in net.state_dict().values())
-    trained = sum(p.nbytes for p in net.parameters() if p.requires_grad)
+    weights = [p.nbytes for p in net.parameters() if p.requires_grad]
     averages = _AVERAGES[training.optimizer] + bool(training.ema)
     if training.optimizer in ("sgd", "rmsprop") and training.base_momentum:
         averages += 1
     copies = 2 + training.keep_best
-    fixed = copies * everything + (1 + averages) * trained + max(0, sum(few) - half * kept)
+    fixed = copies * everything + (1 + averages) * sum(weights)
+    fixed += _AT_WORK[training.optimizer] * max(weights, default=0)
+    fixed += max(0, sum(few) - half * kept)
     return StepMemory(fixed, kept + 2 * largest + inputs[0].nbytes, largest)
 
 
