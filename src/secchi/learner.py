@@ -883,13 +883,22 @@ class Learner:
                 self._tell_once("this network cannot be cut there: nothing is computed ahead")
             return
         versions = self.views if self.augmentation.alters else 1
-        rows = pictures + (versions - 1) * len(self._split("train"))
-        cost = inputs.cost(rows)
+        cost = inputs.cost(pictures + (versions - 1) * len(self._split("train")))
         self._tell_once(str(cost))
-        if not cost.fits:
+        # What is kept already has taken of the room that it was promised.
+        if not cost.fits and not self._is_kept(inputs):
             self._tell_once("so the frozen layers are computed in every epoch")
             self._network.uncut()
             self._inputs = self._inputs_of(None)
+
+    def _is_kept(self, inputs: NetworkInputs) -> bool:
+        """Whether everything that training will ask for is in the cache."""
+        views = [View()]
+        if self.augmentation.alters:
+            seed = self.training.seed
+            views = [View(self.augmentation, seed, number) for number in range(self.views)]
+        train, valid = self._split("train"), self._split("valid")
+        return inputs.knows(valid) and all(inputs.knows(train, view) for view in views)
 
     def _training_rows(self, seed: int) -> "Rows":
         from secchi.training.loop import Rows

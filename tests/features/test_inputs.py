@@ -283,6 +283,16 @@ def test_versions_are_computed_once_each_and_drawn_by_epoch(
         assert sum(np.array_equal(given, version) for version in by_view[:, row]) == 1
 
 
+def test_a_version_of_pixels_is_not_kept(
+    splits: dict[str, PictureSplit], cache: FeatureCache
+) -> None:
+    view, split = View(SIDE_ON, seed=2), splits["valid"]
+    pixels = inputs_of(None, cache).view(split, view)
+    wanted = view.pixels(list(zip(split.digests, split.files, strict=True)), TRANSFORM, Scratch())
+    assert np.array_equal(pixels.take(slice(None)), wanted[0])
+    assert cache.usage() == []
+
+
 @pytest.mark.parametrize("kind", ["activations", "pixels"])
 def test_an_augmentation_that_alters_no_picture_leaves_them_plain(
     kind: str, splits: dict[str, PictureSplit], parts: dict[str, Prepared], cache: FeatureCache

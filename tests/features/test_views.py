@@ -289,6 +289,14 @@ def test_pictures_decoded_when_taken_are_those_that_are_kept_bit_for_bit(
         assert np.array_equal(taken, kept)
 
 
+def test_versions_decoded_when_taken_are_those_of_the_view(files: Files) -> None:
+    paths, digests = [file for _, file in files], [digest for digest, _ in files]
+    view = View(SIDE_ON, seed=1, number=2)
+    pixels = PicturePixels(paths, digests, TRANSFORM, view)
+    for rows in (slice(None), slice(0, 0), np.array([7, -1, 7])):
+        assert np.array_equal(pixels.take(rows, epoch=3), seen(view, files)[rows])
+
+
 @pytest.mark.parametrize("wrong", ["gone", "changed", "text"])
 def test_a_picture_that_cannot_be_read_any_more_ends_it_with_its_name(
     files: Files, tmp_path: Path, wrong: str

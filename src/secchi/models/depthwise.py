@@ -275,6 +275,7 @@ def _weight_gradient(
         seen = _window(input, padding[1] - start, padding[0], wide, high)
         strip = slice(start, start + _STRIP)
         result[..., strip] = _torchs_gradient(1, grad, seen, weight[..., strip], stride, (0, 0))
+        del seen  # Before the next one is made.
     return result
 
 
