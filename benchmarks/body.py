@@ -164,10 +164,10 @@ def report(
         for row, several in rates.items()
     ]
     print_table(
-        f"Training a whole body, batches of {BATCH}, 224 px; {counts['train']:,} training pictures;"
-        f" epochs: {epochs}, rounds: {rounds}\n"
-        "(pictures a second of the training half of an epoch; the first epoch is left out, what it\n"
-        "took beyond the others is in the last column)",
+        f"Training a whole body, batches of {BATCH}, 224 px; {counts['train']:,} training "
+        f"pictures; epochs: {epochs}, rounds: {rounds}\n"
+        "(pictures a second of the training half of an epoch; the first epoch is left out, and "
+        "what it\ntook beyond the others is in the last column)",
         ["", "median", "lowest", "highest", "secchi to it", "first epoch"],
         rows,
     )
