@@ -415,7 +415,7 @@ def test_a_whole_network_has_the_loss_and_gradients_that_it_had(name: str) -> No
 # ---------------------------------------------------------------- memory
 
 _PEAK = """
-import resource, torch
+import torch
 torch.set_num_threads(1)
 from secchi.models.depthwise import DepthwiseConv2d
 layer = DepthwiseConv2d(64, 64, {kernel}, stride={stride}, padding={kernel} // 2, groups=64)
@@ -423,7 +423,9 @@ pictures = torch.randn(4, 64, 192, 192).contiguous(memory_format=torch.channels_
 pictures = pictures.{dtype}().requires_grad_()
 layer = layer.{dtype}()
 def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not getrusage, whose peak begins at that of the process that started this one.
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 small = pictures[:1, :, :32, :32].detach().requires_grad_()
 layer(small).sum().backward()
 output = layer(pictures)
@@ -434,7 +436,7 @@ print((peak() - before) / (pictures.numel() * pictures.element_size()))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("kernel", "stride", "dtype"), [(7, 1, "float"), (5, 2, "bfloat16")])
 def test_the_backward_pass_takes_a_few_times_the_memory_of_the_input(
     kernel: int, stride: int, dtype: str
@@ -442,4 +444,4 @@ def test_the_backward_pass_takes_a_few_times_the_memory_of_the_input(
     code = _PEAK.format(kernel=kernel, stride=stride, dtype=dtype)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=400)
     assert run.returncode == 0, run.stderr
-    assert float(run.stdout) < 4
+    assert float(run.stdout) < 3.5
