@@ -165,16 +165,25 @@ def follow_recipe(
 
     :meth:`secchi.Learner.recipe` has an example.
     """
+    check_steps(skip)
+    return _Following(
+        learn, frozenset(skip), freeze_to, augmentation, max_zoom, views, cycles
+    ).all()
+
+
+def check_steps(names: Collection[str]) -> None:
+    """Refuse names that are no steps.
+
+    Raises:
+        SpecError: With every one.
+    """
     faults = [
         f"there is no step {name!r}{did_you_mean(name, STEPS)}; there are {', '.join(STEPS)}"
-        for name in skip
+        for name in names
         if name not in STEPS
     ]
     if faults:
         raise SpecError("this recipe cannot be", faults)
-    return _Following(
-        learn, frozenset(skip), freeze_to, augmentation, max_zoom, views, cycles
-    ).all()
 
 
 class _Following:

@@ -7,6 +7,7 @@ import typer
 
 from secchi.cli import options
 from secchi.cli.options import console, print_json
+from secchi.errors import SpecError
 from secchi.files import check_writable, written_aside
 
 
@@ -32,9 +33,12 @@ def find_lr(
     """Suggest a learning rate for a folder of pictures, and draw loss and accuracy against it."""
     from secchi.learner import Learner
     from secchi.training.spec import Training
+    from secchi.transforms.augment import Augmentation
 
     screen = console(as_json)
+    kind = _kind_of(figure)  # faults before the work
     check_writable(figure.absolute().parent)
+    Augmentation.named(augment)
     changes: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
     training = Training().but(**changes | options.settings(set_))
     data = options.read_pictures(
@@ -54,7 +58,7 @@ def find_lr(
         learn.freeze_to(options.group_named(freeze_to))
     search = learn.find_lr()
     with written_aside(figure.absolute()) as aside:
-        search.plot().savefig(aside, dpi=150, format=figure.suffix.lstrip(".") or "png")
+        search.plot().savefig(aside, dpi=150, format=kind)
     if as_json:
         print_json(
             {
@@ -73,3 +77,19 @@ def find_lr(
     screen.line(f"{search.seconds:.2f} s; figure: {figure.absolute()}")
     if search.suggestion:
         screen.line(f"next: secchi train {path} --lr {search.suggestion:.1e}")
+
+
+def _kind_of(figure: Path) -> str:
+    """The format that a figure's name asks for.
+
+    Raises:
+        SpecError: No figure can be written in it.
+    """
+    from matplotlib.figure import Figure
+
+    kind = figure.suffix.lstrip(".").lower() or "png"
+    known = Figure().canvas.get_supported_filetypes()
+    if kind not in known:
+        fault = f"{figure.name} would be of the format {kind!r}, which is none of "
+        raise SpecError("this figure cannot be", [fault + ", ".join(sorted(known))])
+    return kind

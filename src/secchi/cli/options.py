@@ -50,7 +50,7 @@ Augment = Annotated[
     typer.Option(help="none, basic, side_on, top_down, random_resized_crop or trivial_augment."),
 ]
 MaxZoom = Annotated[float | None, typer.Option(help="How far augmentation enlarges.")]
-Views = Annotated[int, typer.Option(help="Augmented versions of a picture that are kept.")]
+Views = Annotated[int, typer.Option(min=1, help="Augmented versions of a picture that are kept.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(

@@ -26,7 +26,7 @@ def recipe(
     max_zoom: options.MaxZoom = None,
     views: options.Views = 4,
     cycles: Annotated[
-        int, typer.Option(help="The most cycles of the last step, of 1, 2, 4, ... epochs.")
+        int, typer.Option(min=1, help="The most cycles of the last step, of 1, 2, 4, ... epochs.")
     ] = 3,
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = "pretrained",
@@ -44,12 +44,16 @@ def recipe(
 ) -> None:
     """Train the best classifier that the lesson's eight steps give, each step explained."""
     from secchi.learner import Learner
+    from secchi.recipe import check_steps
     from secchi.training.spec import Training
+    from secchi.transforms.augment import Augmentation
 
     started = time.perf_counter()
     screen = console(as_json)
     check_writable(out.absolute())
     training = Training().but(**{"seed": seed} | options.settings(set_))
+    check_steps(skip or [])  # faults before the work
+    Augmentation.named(augment, **({} if max_zoom is None else {"max_zoom": max_zoom}))
     first = 0 if freeze_to is None else options.group_named(freeze_to)
     steps: dict[str, Any] = {
         "skip": list(skip or []),

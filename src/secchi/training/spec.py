@@ -153,9 +153,8 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
             faults.append(f"optimizer is {self.optimizer!r}, which is none of {known}{hint}")
         rates = _as_rates(self.lr)
         if not rates or not all(_is_number(rate) and rate > 0 for rate in rates):
-            faults.append(
-                f"lr is {(rates[0] if len(rates) == 1 else self.lr)!r}, which is not a number above 0"
-            )
+            given = rates[0] if len(rates) == 1 else self.lr
+            faults.append(f"lr is {given!r}, which is not a number above 0")
         for name, value in self._not_left_out(_WHOLE):
             if not (_is_whole(value) and value >= _WHOLE[name]):
                 least = _WHOLE[name]
