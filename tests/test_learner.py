@@ -152,7 +152,7 @@ def test_a_setting_that_cannot_be_is_refused_before_any_work(
     with pytest.raises(SpecError, match="always 1"):
         learn.fit(metrics=["top_3"])
     assert learn.history is None
-    assert learn._extraction is None
+    assert learn._trainee.extraction is None
     for wrong in ({"metrics": ["r2"]}, {"device": "gpu"}, {"precision": "fp8"}, {"seed": -1}):
         with pytest.raises(SpecError):
             learner(**wrong)
@@ -621,8 +621,8 @@ def test_an_unknown_group_is_told_with_those_that_there_are(
 
 def test_freezing_what_never_trained_builds_nothing(learner: Callable[..., Learner]) -> None:
     learn = learner().freeze()
-    assert learn._network is None
-    assert learn._extraction is None
+    assert learn._trainee.frozen is None
+    assert learn._trainee.extraction is None
 
 
 def test_only_what_is_not_frozen_is_trained(learner: Callable[..., Learner]) -> None:
@@ -664,7 +664,7 @@ def test_more_rates_than_groups_are_refused_before_any_work(
     for call in (learn.fit, learn.find_lr, learn.plan):
         with pytest.raises(SpecError, match="2 rates"):
             call([1e-3, 1e-2])
-    assert learn._extraction is None
+    assert learn._trainee.extraction is None
     learn = learner().freeze_to(LATE)
     rows = rows_kept(learn.cache)
     for call in (learn.fit, learn.find_lr, learn.plan):
@@ -692,7 +692,7 @@ def test_a_plan_shows_every_group_that_trains_before_it_does(
     learn = learner()
     alone = learn.plan(1e-2, 2, batch_size=8)
     assert list(alone.rates) == ["head"]
-    assert learn._extraction is None
+    assert learn._trainee.extraction is None
     learn.freeze_to("blocks.5")
     plan = learn.plan([1e-4, 1e-3, 1e-2], cycles=2, cycle_mult=2, batch_size=8)
     steps = -(-len(learn.data.train) // 8)
@@ -1069,7 +1069,7 @@ def test_a_head_that_was_saved_alone_brings_the_pretrained_body_back(
     learn.freeze_to(LATE).fit([3e-3, 1e-2], epochs=1, batch_size=8)
     assert changed(pretrained, body_weights(learn))
     learn.load("head")
-    assert learn._body_trained is False
+    assert learn._trainee.body_trained is False
     assert learn.groups().frozen == (7 if unfrozen else 8)
     assert not changed(pretrained, body_weights(learn))
     np.testing.assert_array_equal(outputs(learn), expected)
@@ -1080,7 +1080,7 @@ def test_a_head_that_was_saved_alone_brings_the_pretrained_body_back(
     )
     new = learner(out=tmp_path / "runs").load("head")
     np.testing.assert_array_equal(outputs(new), expected)
-    assert (new._network is not None) == unfrozen
+    assert (new._trainee.frozen is not None) == unfrozen
 
 
 def test_a_damaged_checkpoint_leaves_the_learner_as_it_is(
@@ -1089,7 +1089,7 @@ def test_a_damaged_checkpoint_leaves_the_learner_as_it_is(
     learn = body_trained()
     learn.save("whole")
     whole = outputs(learn)
-    head = learn.save("head") if not learn._body_trained else learn.run / "checkpoints" / "head"
+    head = learn.run / "checkpoints" / "head"
     shutil.copytree(learn.run / "checkpoints" / "whole", head)
     record = strict(head / "checkpoint.json")
     record["record"]["whole"] = False  # now it claims to be of the head alone

@@ -1,9 +1,7 @@
 """The façade: what a person types."""
 
-import copy
 import dataclasses
 import datetime
-import hashlib
 import os
 import re
 import time
@@ -13,37 +11,30 @@ from typing import TYPE_CHECKING, Any
 
 from secchi.console import Console
 from secchi.data.images import ImageData
-from secchi.data.picture_split import PictureSplit
 from secchi.data.pictures import Scratch
-from secchi.data.task import Labels
 from secchi.errors import BundleError, DataError, PictureError, SpecError, did_you_mean
-from secchi.features.cache import FeatureCache, FeatureTable, temporary_bodies
-from secchi.features.extract import Extraction, extract
-from secchi.features.inputs import NetworkInputs
-from secchi.features.prepare import Preparation, Prepared, prepare_part
+from secchi.features.cache import FeatureCache, FeatureTable
+from secchi.features.extract import Extraction
 from secchi.features.runtimes import check_setting, resolve_device, resolve_precision
 from secchi.features.views import View
 from secchi.files import folder_written_aside, write_json
-from secchi.models.backbones import PRETRAINED, RANDOM, Backbone
+from secchi.models.backbones import PRETRAINED, Backbone
 from secchi.runs import Journal, RunFolder, seconds_between_checkpoints
+from secchi.trainee import Trainee
 from secchi.training.history import Epoch, History
 from secchi.training.metrics import check_metrics, default_metric
-from secchi.training.spec import Training, spread
+from secchi.training.spec import Training
 from secchi.transforms.augment import Augmentation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import Tensor
 
     from secchi.bundle.bundle import Bundle
     from secchi.inspection.predictions import Predictions
     from secchi.models.heads import Head
     from secchi.models.network import LayerGroups, Network
     from secchi.recipe import Recipe
-    from secchi.training.loop import Execution, Rows
     from secchi.training.lr_finder import LearningRateSearch
-    from secchi.training.memory import StepMemory
-    from secchi.training.optimizers import ParameterGroup
     from secchi.training.plan import SchedulePlan
 
 # Modules that import torch are imported where they are used: making a learner starts the process
@@ -118,9 +109,6 @@ class Learner:
         self.precision = precision
         self.console = console or Console()
         self.history: History | None = None
-        self.augmentation = Augmentation()
-        self.views = 4
-        self._compile = compile
         self._run = RunFolder(Path(os.path.abspath(os.fspath(out))), os.path.basename(data.root))
         self._resume = resume
         if resume not in (None, "auto", "fresh"):
@@ -128,15 +116,18 @@ class Learner:
         self._purpose = dict(purpose or {})
         self._checkpoint_seconds = seconds_between_checkpoints(checkpoint_seconds)
         self._journal: Journal | None = None
-        self._preparation = Preparation(self.backbone, self.cache, device)
-        self._extraction: Extraction | None = None
-        self._head: Head | None = None
-        self._network: Network | None = None
-        self._body_trained = False
-        self._inputs: NetworkInputs | None = None
+        self._trainee = Trainee(
+            data,
+            self.backbone,
+            self.cache,
+            self.console,
+            device=device,
+            precision=precision,
+            compile=compile,
+            seed=self.training.seed,
+        )
         self._epochs = 0
         self._training_seconds = 0.0
-        self._told: set[str] = set()
 
     @classmethod
     def pretrained(
@@ -180,13 +171,7 @@ class Learner:
 
             print(learn.head.inputs, learn.head.outputs)
         """
-        from secchi.models.heads import head_for
-
-        if self._head is None:
-            table = self.features("train")
-            self._head = head_for(self.data.task, table.width)
-            self._head.fit_center(table.chunks())
-        return self._head
+        return self._trainee.head
 
     @property
     def network(self) -> "Network":
@@ -196,13 +181,17 @@ class Learner:
 
             print(learn.network.point)  # "features": the whole body is frozen
         """
-        from secchi.models.network import Network
+        return self._trainee.network
 
-        if self._network is None:
-            head = self.head
-            prepared = self._preparation.wait()
-            self._network = Network(prepared.build(), head, prepared.transform)
-        return self._network
+    @property
+    def augmentation(self) -> Augmentation:
+        """How training pictures are changed; :meth:`augment` sets it.
+
+        For example::
+
+            print(learn.augmentation.name)
+        """
+        return self._trainee.augmentation
 
     def groups(self) -> "LayerGroups":
         """The layer groups by name, with their parameters, and which of them train.
@@ -222,7 +211,8 @@ class Learner:
 
             learn.freeze().fit(1e-2, epochs=1)
         """
-        return self.freeze_to(-1) if self._network else self
+        self._trainee.freeze()
+        return self
 
     def unfreeze(self) -> "Learner":
         """Let everything train.
@@ -250,8 +240,7 @@ class Learner:
 
             learn.freeze_to("blocks.6").fit([1e-3, 1e-2], epochs=1)
         """
-        self.network.freeze_to(group)
-        self._inputs = None
+        self._trainee.freeze_to(group)
         return self
 
     def augment(self, name: str = "side_on", *, views: int = 4, **changes: Any) -> "Learner":
@@ -275,9 +264,7 @@ class Learner:
         """
         if not isinstance(views, int) or views < 1:
             raise SpecError("this augmentation cannot be", [f"views is {views!r}, not 1 or more"])
-        self.augmentation = Augmentation.named(name, **changes)
-        self.views = views
-        self._inputs = None
+        self._trainee.augment(Augmentation.named(name, **changes), views)
         return self
 
     def show_augmented(self, index: int = 0, *, split: str = "train", count: int = 8) -> "Figure":
@@ -294,11 +281,11 @@ class Learner:
         """
         from secchi.figures.pictures import Tile, picture_grid
 
-        pictures = self._split(split)
+        pictures = self.data.split(split)
         if not -len(pictures) <= index < len(pictures):
             raise DataError(f"{split!r} has the pictures 0 to {len(pictures) - 1}, no {index}")
         file = [(pictures.digests[index], pictures.files[index])]
-        transform = self._preparation.transform
+        transform = self._trainee.preparation.transform
         versions = [View()]
         versions += [View(self.augmentation, self.training.seed, k) for k in range(count)]
         tiles = []
@@ -350,36 +337,37 @@ class Learner:
         training = self.training.but(lr=lr, epochs=epochs, **changes)
         names = list(metrics or self.metrics)
         check_metrics(names, self.data.task)
-        self._check_rates(training)
-        rows = {"train": self._training_rows(training.seed), "valid": self._rows("valid")}
+        trainee = self._trainee
+        trainee.check_rates(training)
+        rows = {"train": trainee.training_rows(training.seed), "valid": trainee.rows("valid")}
         started = time.perf_counter()
         show = _EpochLines(self.console)
         journal, key = self._going_on(), self._call(training, names)
-        self._body_trained |= self._trains_body  # also where training is interrupted
-        history = journal.finished(key, self._trained) if journal else None
+        trainee.body_trained |= trainee.trains_body  # also where training is interrupted
+        history = journal.finished(key, trainee.trained) if journal else None
         if history is not None:
             for epoch in history.epochs:
                 show(epoch)
         else:
-            self._prepare_to_train(training)
+            trainee.prepare_to_train(training)
             with self.console.progress("training") as progress:
                 history = train(
-                    self._trained,
+                    trainee.trained,
                     rows["train"],
                     rows["valid"],
                     training,
                     metrics=names,
-                    groups=self._parameter_groups(),
+                    groups=trainee.parameter_groups(),
                     first_epoch=self._epochs,
-                    execution=self._execution(rows["train"], training),
-                    mixing=self.augmentation.mix if self.augmentation.mixes else None,
+                    execution=trainee.execution(rows["train"], training),
+                    mixing=trainee.mixing,
                     observe=show,
                     progress=progress,
                     tell=self.console.line,
                     keeper=journal.keeper(key) if journal else None,
                 )
             if journal:
-                journal.note(key, history, self._trained)
+                journal.note(key, history, trainee.trained)
         self._epochs += len(history.epochs)
         self._training_seconds += time.perf_counter() - started
         self.history = self.history.joined(history) if self.history else history
@@ -407,8 +395,7 @@ class Learner:
         from secchi.training.plan import SchedulePlan
 
         training = self.training.but(lr=lr, epochs=epochs, **changes)
-        names = [name for name, _ in self._network.trained_groups()] if self._network else ["head"]
-        return SchedulePlan.of(training, names, len(self.data.train))
+        return SchedulePlan.of(training, self._trainee.trained_names, len(self.data.train))
 
     def find_lr(
         self, lr: float | Sequence[float] | None = None, *, steps: int = 100, **changes: Any
@@ -433,20 +420,21 @@ class Learner:
         from secchi.training.lr_finder import find_lr
 
         training = self.training.but(lr=lr, **changes)
-        self._check_rates(training)
-        rows = self._training_rows(training.seed)
-        self._prepare_to_train(training)
-        quick = not self._trains_body
+        trainee = self._trainee
+        trainee.check_rates(training)
+        rows = trainee.training_rows(training.seed)
+        trainee.prepare_to_train(training)
+        quick = not trainee.trains_body
         with self.console.progress("finding the rate") as progress:
             return find_lr(
-                self._trained,
+                trainee.trained,
                 rows,
-                self._rows("valid"),
+                trainee.rows("valid"),
                 training,
-                groups=self._parameter_groups(),
+                groups=trainee.parameter_groups(),
                 first_epoch=self._epochs,
-                execution=self._execution(rows, training)._replace(compiled=False),
-                mixing=self.augmentation.mix if self.augmentation.mixes else None,
+                execution=trainee.execution(rows, training)._replace(compiled=False),
+                mixing=trainee.mixing,
                 metric=self.metrics[0],
                 steps=steps,
                 looks=steps if quick else 20,
@@ -466,8 +454,12 @@ class Learner:
         """
         from secchi.training.loop import evaluate
 
+        trainee = self._trainee
         result = evaluate(
-            self._trained, self._rows(split), metrics=self.metrics, execution=self._execution()
+            trainee.trained,
+            trainee.rows(split),
+            metrics=self.metrics,
+            execution=trainee.execution(),
         )
         return {"loss": result.loss, **result.metrics}
 
@@ -484,7 +476,8 @@ class Learner:
 
             print(learn.memory_estimate(batch_size=64) / 1e6, "MB")
         """
-        return self._step_memory(self.training).of(batch_size or self.training.batch_size)
+        memory = self._trainee.step_memory(self.training)
+        return memory.of(batch_size or self.training.batch_size)
 
     # ---------------------------------------------------------------- features and predictions
 
@@ -496,7 +489,7 @@ class Learner:
             print(learn.features("train").take(slice(0, 4)).shape)
         """
         extraction = self.extract()
-        return extraction.table(self._split(split).digests)
+        return extraction.table(self.data.split(split).digests)
 
     def extract(self) -> Extraction:
         """Compute what the cache does not know of all splits, once; unreadable ones are set aside.
@@ -509,32 +502,7 @@ class Learner:
 
             print(learn.extract().runtime)
         """
-        if self._extraction is not None:
-            return self._extraction
-        splits = list(self.data.splits.values())
-        files = [file for split in splits for file in split.files]
-        digests = [digest for split in splits for digest in split.digests]
-        preparing = "" if self._preparation.ready else f" (preparing {self.backbone.name})"
-        with self.console.progress("features" + preparing) as progress:
-            extraction = extract(
-                files,
-                digests,
-                self._preparation,
-                self.cache,
-                device=self.device,
-                precision=self.precision,
-                progress=progress,
-            )
-        start = 0
-        for split in splits:
-            end = start + len(split)
-            here = {i - start: why for i, why in extraction.faults.items() if start <= i < end}
-            start = end
-            if here:
-                self.data.set_aside(split.name, here)
-        self._tell(extraction)
-        self._extraction = extraction
-        return extraction
+        return self._trainee.extract()
 
     def predictions(self, split: str = "valid") -> "Predictions":
         """What the network says of a split's pictures, beside what is true of them.
@@ -545,8 +513,7 @@ class Learner:
 
             learn.predictions("valid").plot(count=4).savefig("predictions.png")
         """
-        self.extract()
-        return self._said(split, self._network_inputs().plain(self._split(split)))
+        return self._trainee.predictions(split)
 
     def tta(
         self, split: str = "valid", *, views: int = 4, augmentation: str = "basic", **changes: Any
@@ -573,9 +540,8 @@ class Learner:
 
         plain = self.predictions(split)
         change = Augmentation.named(augmentation, **{"max_zoom": 1.0, **changes})
-        inputs, pictures = self._network_inputs(), self._split(split)
         versions = (View(change, self.training.seed, number) for number in range(views))
-        others = [self._said(split, inputs.view(pictures, view)) for view in versions]
+        others = [self._trainee.predictions(split, view) for view in versions]
         averaged = Predictions.averaged([plain, *others])
         if averaged.labels is not None:
             measures = ["loss"]
@@ -650,22 +616,7 @@ class Learner:
 
             learn.bundle().save("dogs-or-cats")
         """
-        from secchi.bundle.bundle import Bundle
-
-        self.extract()
-        preparation = self._preparation
-        if self._network is not None and self._body_trained:
-            preparation = self._preparation_of(self._network)
-        return Bundle(
-            self.data.task,
-            self.backbone,
-            preparation.transform,
-            copy.deepcopy(self.head).to("cpu").eval(),
-            preparation,
-            self.cache,
-            self.device,
-            self.precision,
-        )
+        return self._trainee.bundle()
 
     # ---------------------------------------------------------------- keeping
 
@@ -693,7 +644,7 @@ class Learner:
         self.extract()
         with self._run.writing():
             folder = self.run / "checkpoints" / name
-            self._write_checkpoint(folder)
+            self._trainee.write_checkpoint(folder, {"epochs": self._epochs})
         return folder
 
     def load(self, name: str) -> "Learner":
@@ -718,8 +669,9 @@ class Learner:
         folders.sort(key=lambda folder: folder.parent.parent != self._run.made)
         for folder in folders:
             record = read_record(folder)
-            if record.get("of") == self._identity():
-                self._read_checkpoint(folder, record)
+            if record.get("of") == self._trainee.identity():
+                self._trainee.read_checkpoint(folder, record)
+                self._epochs = int(record["epochs"])
                 return self
         if folders:
             raise BundleError(
@@ -769,7 +721,7 @@ class Learner:
             "data": summary | {"fingerprint": self.data.fingerprint()},
             "task": self.data.task.to_dict(),
             "backbone": dataclasses.asdict(self.backbone),
-            "transform": self._preparation.transform.to_dict(),
+            "transform": self._trainee.preparation.transform.to_dict(),
             "training": (self.history.training if self.history else self.training).to_dict(),
             "epochs": self._epochs,
             "outcome": self.history.outcome.value if self.history else "not trained",
@@ -799,208 +751,9 @@ class Learner:
     def _write_run(self, folder: Path, record: dict[str, Any]) -> None:
         if self.history:
             self.history.write_csv(folder / "history.csv")
-        self._write_checkpoint(folder / "checkpoint")
+        self._trainee.write_checkpoint(folder / "checkpoint", {"epochs": self._epochs})
         self.bundle().save(folder / "bundle")
         write_json(folder / "run.json", record)
-
-    def _write_checkpoint(self, folder: Path) -> None:
-        from secchi.training.checkpoint import save_checkpoint
-
-        record = {
-            "epochs": self._epochs,
-            "of": self._identity(),
-            "frozen": self._network.frozen if self._network else None,
-            "whole": self._body_trained,
-        }
-        save_checkpoint(folder, self._trained if self._body_trained else self.head, record)
-
-    def _read_checkpoint(self, folder: Path, record: dict[str, Any]) -> None:
-        from secchi.training.checkpoint import load_checkpoint
-
-        frozen = record.get("frozen")
-        if record.get("whole"):
-            load_checkpoint(folder, self.network)
-        else:
-            load_checkpoint(folder, self.head)
-            if self._body_trained:  # back to the body as it came
-                self._network, self._inputs = None, None
-        self._body_trained = bool(record.get("whole"))
-        if frozen is not None:
-            self.freeze_to(frozen)
-        elif self._network is not None:
-            self.freeze()
-        self._epochs = int(record["epochs"])
-
-    def _identity(self) -> dict[str, Any]:
-        """What a checkpoint of this learner is of: heads of other classes may have its shape."""
-        return {"task": self.data.task.to_dict(), "body": self._preparation.wait().digest}
-
-    # ---------------------------------------------------------------- what trains, within
-
-    @property
-    def _trained(self) -> "Network | Head":
-        """What :meth:`fit` trains, and what is judged: the head on its own as long as it can."""
-        return self._network or self.head
-
-    @property
-    def _trains_body(self) -> bool:
-        return self._network is not None and self._network.frozen < len(self._network.groups) - 1
-
-    def _network_inputs(self) -> NetworkInputs:
-        """What gives the network its inputs, as it is frozen now."""
-        if self._inputs is None:
-            self._inputs = self._inputs_of(self._frozen_part())
-            self._check_room(self._inputs)
-        return self._inputs
-
-    def _inputs_of(self, frozen: Prepared | None) -> NetworkInputs:
-        return NetworkInputs(
-            frozen,
-            self._preparation.transform,
-            self.cache,
-            device=self.device,
-            precision=self.precision,
-            progress=self.console.progress,
-        )
-
-    def _frozen_part(self) -> Prepared | None:
-        """The frozen layers, ready to compute; None where there are none, or no cut behind them."""
-        whole, network = self._preparation.wait(), self._network
-        if network is None or not (self._trains_body or self._body_trained):
-            return whole
-        part = network.frozen_part
-        if part is None:
-            return None
-        return prepare_part(part, network.point, whole, self.cache, self.device)
-
-    def _check_room(self, inputs: NetworkInputs) -> None:
-        """Say what the inputs will take; where there is no room, compute them every time."""
-        if self._network is None or not self._trains_body:
-            return
-        pictures = sum(len(self._split(name)) for name in ("train", "valid"))
-        if self._network.frozen_part is None:
-            if self._network.frozen:
-                self._tell_once("this network cannot be cut there: nothing is computed ahead")
-            return
-        versions = self.views if self.augmentation.alters else 1
-        cost = inputs.cost(pictures + (versions - 1) * len(self._split("train")))
-        self._tell_once(str(cost))
-        # What is kept already has taken of the room that it was promised.
-        if not cost.fits and not self._is_kept(inputs):
-            self._tell_once("so the frozen layers are computed in every epoch")
-            self._network.uncut()
-            self._inputs = self._inputs_of(None)
-
-    def _is_kept(self, inputs: NetworkInputs) -> bool:
-        """Whether everything that training will ask for is in the cache."""
-        views = [View()]
-        if self.augmentation.alters:
-            seed = self.training.seed
-            views = [View(self.augmentation, seed, number) for number in range(self.views)]
-        train, valid = self._split("train"), self._split("valid")
-        return inputs.knows(valid) and all(inputs.knows(train, view) for view in views)
-
-    def _training_rows(self, seed: int) -> "Rows":
-        from secchi.training.loop import Rows
-
-        self.extract()
-        split = self._split("train")
-        inputs = self._network_inputs().augmented(split, self.augmentation, self.views, seed)
-        return Rows(inputs, self._labels("train"))
-
-    def _rows(self, split: str) -> "Rows":
-        from secchi.training.loop import Rows
-
-        labels = self._labels(split)
-        self.extract()
-        return Rows(self._network_inputs().plain(self._split(split)), labels)
-
-    def _parameter_groups(self) -> "list[ParameterGroup]":
-        from secchi.training.optimizers import ParameterGroup, one_group
-
-        if self._network is None:
-            return one_group(self.head)
-        return [ParameterGroup(name, ps) for name, ps in self._network.trained_groups()]
-
-    def _check_rates(self, training: Training) -> None:
-        """Refuse more rates than there are layer groups to train, before any work."""
-        spread(training.rates, len(self._network.trained_groups()) if self._network else 1)
-
-    def _prepare_to_train(self, training: Training) -> None:
-        """Settle how batch normalisation behaves, and say what a person should know."""
-        if self._network is None or not self._trains_body:
-            return
-        wanted = training.batch_statistics
-        self._network.batch_statistics = (
-            self.backbone.weights == RANDOM if wanted is None else wanted
-        )
-        trained = [name for name, _ in self._network.trained_groups()]
-        execution = self._execution()
-        compiled = ", compiled" if execution.compiled else ""
-        self._tell_once(
-            f"training {trained[0]} to {trained[-1]} in {execution.precision} on "
-            f"{execution.device}{compiled}"
-        )
-
-    def _execution(
-        self, rows: "Rows | None" = None, training: Training | None = None
-    ) -> "Execution":
-        """Where the network computes; for training, how many rows at once too."""
-        from secchi.models.groups import uses_batch_statistics
-        from secchi.training.loop import Execution
-
-        device = resolve_device(self.device)
-        if self._network is None or not self._trains_body:
-            return Execution(device)
-        micro = None
-        if rows is not None and training is not None and device == "cpu":
-            mode = self._network.training
-            by_batches = uses_batch_statistics(self._network.train())
-            self._network.train(mode)
-            if not by_batches:
-                micro = self._step_memory(training, rows).fast_rows
-        precision = resolve_precision(self.precision, device)
-        return Execution(device, precision, micro, self._compile)
-
-    def _step_memory(self, training: Training, rows: "Rows | None" = None) -> "StepMemory":
-        import numpy as np
-        import torch
-
-        from secchi.training.memory import step_memory
-
-        execution = self._execution()
-        inputs = (rows or self._rows("train")).inputs.take(np.arange(4) % len(self.data.train))
-        network, mode = self._trained.to(execution.device), self._trained.training
-        given = torch.from_numpy(inputs).to(execution.device)
-        memory = step_memory(network.train(), given, training, execution.precision)
-        network.train(mode)
-        return memory
-
-    def _said(self, split: str, inputs: Any) -> "Predictions":
-        """The predictions for inputs of a split's pictures."""
-        from secchi.inspection.predictions import Predictions
-        from secchi.training.loop import outputs_of
-
-        pictures = self._split(split)
-        outputs: Tensor = outputs_of(
-            self._trained, inputs, self.data.task.outputs, self._execution()
-        )
-        labels = None if pictures.sealed else pictures.labels
-        return Predictions.of(self.data.task, tuple(pictures.files), outputs, labels)
-
-    def _preparation_of(self, network: "Network") -> Preparation:
-        """The body of a network as it was trained, made ready like one from a file."""
-        from safetensors.torch import save
-
-        state = {k: v.detach().cpu().contiguous() for k, v in network.body.state_dict().items()}
-        blob = save(state)
-        digest = hashlib.sha256(blob).hexdigest()[:32]
-        file = temporary_bodies() / f"{digest}.safetensors"
-        if not file.exists():
-            file.write_bytes(blob)
-        size = self._preparation.transform.size
-        backbone = dataclasses.replace(self.backbone, weights=str(file), size=size)
-        return Preparation(backbone, self.cache, self.device)
 
     # ---------------------------------------------------------------- going on
 
@@ -1024,7 +777,7 @@ class Learner:
         return {
             "data": self.data.fingerprint(),
             "task": self.data.task.to_dict(),
-            "body": self._preparation.wait().digest,
+            "body": self._trainee.preparation.wait().digest,
             "training": self.training.to_dict(),
             "device": resolve_device(self.device),
             "precision": resolve_precision(self.precision, resolve_device(self.device)),
@@ -1037,50 +790,10 @@ class Learner:
             "training": training.to_dict(),
             "metrics": list(metrics),
             "first_epoch": self._epochs,
-            "frozen": self._network.frozen if self._network else None,
-            "augmentation": self.augmentation.to_dict(),
-            "views": self.views,
+            "frozen": self._trainee.frozen,
+            "augmentation": self._trainee.augmentation.to_dict(),
+            "views": self._trainee.views,
         }
-
-    # ---------------------------------------------------------------- small things
-
-    def _split(self, name: str) -> PictureSplit:
-        if name not in self.data.splits:
-            known = ", ".join(self.data.splits)
-            hint = did_you_mean(name, self.data.splits)
-            raise DataError(f"there is no split {name!r}, only {known}{hint}")
-        return self.data.splits[name]
-
-    def _labels(self, split: str) -> Labels:
-        labels = self._split(split).labels
-        if labels is None:
-            raise DataError(f"the pictures of {split!r} have no labels")
-        return labels
-
-    def _tell_once(self, line: str) -> None:
-        """Show a line that was not shown before."""
-        if line not in self._told:
-            self._told.add(line)
-            self.console.line(line)
-
-    def _tell(self, extraction: Extraction) -> None:
-        """Say what came of the extraction, in a line, and what a person should know."""
-        if extraction.computed:
-            rate = extraction.computed / extraction.seconds
-            self.console.line(
-                f"features: {extraction.computed:,} pictures computed in "
-                f"{extraction.seconds:.1f} s ({rate:,.0f} a second, {extraction.runtime}), "
-                f"{extraction.cached:,} from the cache"
-            )
-        else:
-            self.console.line(f"features: all {extraction.cached:,} pictures from the cache")
-        if extraction.damaged:
-            self.console.line(f"{extraction.damaged:,} damaged rows of the cache were renewed")
-        if extraction.faults:
-            self.console.line(f"{len(extraction.faults):,} unreadable pictures were set aside")
-        trouble = self._preparation.wait().trouble
-        if trouble:
-            self.console.line(f"OpenVINO could not take {self.backbone.name!r}: {trouble}")
 
 
 class _EpochLines:

@@ -101,14 +101,14 @@ def test_help_comes_without_loading_what_is_not_needed() -> None:
         timeout=60,
     )
     assert done.returncode == 0
-    for command in ("demo", "train", "predict", "cache"):
+    for command in ("demo", "train", "find-lr", "recipe", "predict", "cache"):
         assert command in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "secchi.cli" in imported
     assert not imported & HEAVY
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "predict", "cache"])
+@pytest.mark.parametrize("command", ["demo", "train", "find-lr", "recipe", "predict", "cache"])
 def test_every_command_explains_itself_and_has_json(command: str) -> None:
     done = secchi(command, "--help")
     assert done.code == 0
@@ -199,6 +199,244 @@ def test_the_demo_trains_and_draws(prepared: dict[str, str]) -> None:
     assert sum(len(list(Path("secchi-demo/digits").glob(f"{d}/*.png"))) for d in range(10)) == 1797
     with Image.open(document["figure"]) as figure:
         assert figure.width > 300
+
+
+# ---------------------------------------------------------------- find-lr
+
+
+RULES = ["still_improving", "steepest", "valley", "minimum_tenth"]
+SMALL = ("--size", 64)
+
+
+def test_find_lr_prints_a_rate_with_its_reason_and_draws_it(
+    photos: Path, prepared: dict[str, str], run: Path
+) -> None:
+    done = secchi("find-lr", photos, *SMALL, **prepared)
+    assert done.code == 0, done
+    assert done.err == ""
+    lines = done.out.splitlines()
+    for line, rule in zip(lines[-6:-2], RULES, strict=True):
+        assert line.removeprefix("->").split()[0] == rule
+    assert lines[-6].startswith("-> still_improving ")
+    figure = Path("learning-rate.png").absolute()
+    assert lines[-2].endswith(f" s; figure: {figure}")
+    rate = lines[-6].split()[2]
+    assert lines[-1] == f"next: secchi train {photos} --lr {rate}"
+    with Image.open(figure) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 1000
+    assert os.listdir() == ["learning-rate.png"]
+
+
+def test_find_lr_prints_one_document(
+    photos: Path, tmp_path: Path, prepared: dict[str, str], run: Path
+) -> None:
+    figure = tmp_path / "deep" / "rate.svg"
+    options = ("--batch-size", 8, "--set", "optimizer=sgd", "--set", "weight_decay=0.0")
+    done = secchi(
+        "find-lr", photos, *SMALL, *options, "--figure", figure, "--json", "--seed", 3, **prepared
+    )
+    assert done.code == 0, done
+    document = done.document
+    keys = ["lr", "suggestions", "rates", "losses", "seconds", "figure"]
+    assert list(document) == keys
+    assert len(document["rates"]) == len(document["losses"])
+    assert document["rates"] == sorted(document["rates"])
+    first = next(iter(document["suggestions"].values()))
+    assert set(first) == {"lr", "why"}
+    assert document["lr"] == first["lr"]
+    assert document["seconds"] > 0
+    assert document["figure"] == str(figure)
+    assert figure.read_text().startswith("<?xml")
+    assert os.listdir() == []
+    other = secchi(
+        "find-lr", photos, *SMALL, *options, "--figure", figure, "--json", "--seed", 4, **prepared
+    )
+    assert other.document["losses"] != document["losses"]
+
+
+@pytest.mark.slow
+def test_find_lr_of_the_last_layers_of_the_body(
+    photos: Path, prepared: dict[str, str], run: Path
+) -> None:
+    ratios = ("--set", "lr=[0.1, 1]")
+    body = ("--freeze-to", "blocks.6", "--augment", "side_on", "--views", 2)
+    one_core = prepared | {"OMP_NUM_THREADS": "1"}
+    done = secchi("find-lr", photos, *SMALL, *body, *ratios, "--json", **one_core)
+    assert done.code == 0, done
+    assert "training blocks.6 to head" in done.err
+    assert len(done.document["losses"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--set", "emma=0.9"), "no 'emma'; did you mean ema"),
+        (("--set", "ema=2"), "ema is 2, which is not a number between 0 and 1"),
+        (("--set", "ema", "--set", "=3"), "'ema' is not NAME=VALUE; '=3' is not NAME=VALUE"),
+        (("--batch-size", 0), "batch_size is 0"),
+        (("--augment", "side_up"), "did you mean side_on"),
+        (("--figure", "rate.xyz"), "rate.xyz would be of the format 'xyz'.*pdf, .*png"),
+    ],
+)
+def test_find_lr_tells_what_cannot_be_before_the_work(
+    photos: Path, prepared: dict[str, str], options: tuple[object, ...], reason: str
+) -> None:
+    done = secchi("find-lr", photos, *SMALL, *options, "--json", **prepared)
+    assert "features" not in done.err
+    assert re.search(reason, refused(done))
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("command", ["find-lr", "train", "recipe"])
+def test_an_unknown_layer_group_is_told_with_those_that_there_are(
+    photos: Path, prepared: dict[str, str], run: Path, command: str
+) -> None:
+    skipped = [("--skip", name) for name in ("find", "features", "restarts")]
+    more = [word for pair in skipped for word in pair] if command == "recipe" else []
+    done = secchi(command, photos, *SMALL, "--freeze-to", "block.5", *more, "--json", **prepared)
+    message = refused(done)
+    assert "no layer group 'block.5'; did you mean blocks.5" in message
+    assert "there are stem, blocks.0" in message
+    assert not Path("learning-rate.png").exists()
+
+
+@pytest.mark.parametrize("command", ["find-lr", "train", "recipe"])
+def test_views_are_one_or_more(photos: Path, command: str) -> None:
+    assert "--views" in refused(secchi(command, photos, "--views", 0, "--json"), code=2)
+
+
+# ---------------------------------------------------------------- recipe
+
+
+QUICK = (*SMALL, "--freeze-to", "blocks.6", "--cycles", 2, "--views", 2, "--set", "batch_size=8")
+
+
+@pytest.fixture(scope="module")
+def one_core(prepared: dict[str, str]) -> dict[str, str]:
+    """Steps as small as these wait longer for a second core than they compute."""
+    return prepared | {"OMP_NUM_THREADS": "1", "SECCHI_CHECKPOINT_SECONDS": "0"}
+
+
+@pytest.fixture(scope="module")
+def followed(photos: Path, place: Path, one_core: dict[str, str]) -> Done:
+    return secchi("recipe", photos, *QUICK, "--out", place / "recipes", "--json", **one_core)
+
+
+@pytest.mark.slow
+def test_a_recipe_prints_a_table_of_eight_steps_and_the_average(followed: Done) -> None:
+    assert followed.code == 0, followed
+    document = followed.document
+    keys = {"run", "classes", "train", "valid", "pictures", "seconds", "recipe", "tta"}
+    assert set(document) == keys
+    steps = document["recipe"]["steps"]
+    assert [step["name"] for step in steps] == [
+        "enable augmentation",
+        "find the rate",
+        "last layer from features",
+        "last layer, augmented, with restarts",
+        "unfreeze",
+        "lower rates for earlier layers",
+        "find the rate again",
+        "doubling cycles until overfitting",
+        "test-time augmentation",
+    ]
+    trains = [False, False, True, True, False, False, False, True, False]
+    for step, trained in zip(steps, trains, strict=True):
+        assert step["decided"]
+        assert step["seconds"] >= 0
+        assert (step["kept"] is not None) == trained
+        assert (step["loss"] is not None) == (trained or step is steps[-1])
+    judged = [step for step in steps if step["loss"] is not None]
+    assert judged[0]["gain"] is None
+    assert judged[0]["kept"] is True
+    for step in judged[1:]:
+        assert set(step["gain"]) >= {"measure", "difference", "low", "high", "improved"}
+        assert step["gain"]["measure"] == "accuracy"
+    assert "blocks.6 to head" in steps[4]["decided"]
+    assert document["tta"] == {"loss": steps[-1]["loss"], "accuracy": steps[-1]["score"]}
+    assert document["recipe"]["verdict"].startswith("beyond the noise of 6 validation pictures")
+    # Each cycle's line is on the screen, which is standard error here.
+    for number in range(1, 9):
+        assert re.search(rf"^{number} ", followed.err, re.MULTILINE)
+    run = Path(document["run"])
+    left = sorted(os.listdir(run))
+    assert left == ["bundle", "checkpoint", "checkpoints", "history.csv", "run.json"]
+
+
+@pytest.mark.slow
+def test_a_recipe_that_is_killed_midway_goes_on_to_the_same_weights(
+    photos: Path, place: Path, one_core: dict[str, str], followed: Done
+) -> None:
+    """In the first call of fit, then in a cycle of the body."""
+    from safetensors.torch import load_file
+
+    out = place / "killed recipes"
+    command = ("recipe", photos, *QUICK, "--out", out, "--json")
+    for moment in ("*/journal/000/state-*", "*/journal/002/state-*"):
+        with started(*command, **one_core) as process:
+            wait_until(lambda moment=moment: any(out.glob(moment)), process)  # type: ignore[misc]
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    again = secchi(*command, **one_core)
+    assert again.code == 0, again
+    (run,) = out.iterdir()
+    assert f"going on with the unfinished run {run}" in again.err
+    reference = Path(followed.document["run"])
+    for file in ("checkpoint/net.safetensors", "bundle/model.safetensors"):
+        one, other = load_file(run / file), load_file(reference / file)
+        assert one.keys() == other.keys()
+        assert all(np.array_equal(one[key], other[key]) for key in one)
+    assert sorted(os.listdir(run)) == sorted(os.listdir(reference))
+    for one, other in zip(
+        again.document["recipe"]["steps"], followed.document["recipe"]["steps"], strict=True
+    ):
+        assert one | {"seconds": 0} == other | {"seconds": 0}
+
+
+@pytest.mark.slow
+def test_a_person_reads_the_recipe_as_a_table(
+    photos: Path, place: Path, one_core: dict[str, str], run: Path
+) -> None:
+    skips = [word for step in ("unfreeze", "rates", "cycles") for word in ("--skip", step)]
+    done = secchi("recipe", photos, *QUICK, *skips, "--out", place / "short", **one_core)
+    assert done.code == 0, done
+    assert done.err == ""
+    lines = done.out.splitlines()
+    (heading,) = [number for number, line in enumerate(lines) if line.startswith("step  ")]
+    table = lines[heading + 1 : heading + 10]
+    assert [line.split()[0] for line in table] == [str(number) for number in range(1, 10)]
+    assert [line.endswith("skipped") for line in table] == [
+        number in (5, 6, 8) for number in range(1, 10)
+    ]
+    assert lines[heading + 10].startswith("beyond the noise of")
+    (made,) = (place / "short").iterdir()
+    assert f"run: {made}" in lines
+    assert lines[-1] == f"next: secchi predict {made} PICTURE_OR_FOLDER"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--skip", "featurs"), "no step 'featurs'; did you mean features.*; there are augment, "),
+        (("--skip", "x", "--skip", "y"), "no step 'x'.*no step 'y'"),
+        (("--augment", "side_up"), "did you mean side_on"),
+        (("--max-zoom", 0.5), "max_zoom is 0.5"),
+        (("--set", "lr=-1"), "lr is -1"),
+        (("--resume", "nothing"), "there is no run .*nothing"),
+    ],
+)
+def test_recipe_tells_what_cannot_be_before_the_work(
+    photos: Path, prepared: dict[str, str], options: tuple[object, ...], reason: str
+) -> None:
+    done = secchi("recipe", photos, *SMALL, *options, "--json", **prepared)
+    assert "features" not in done.err
+    assert re.search(reason, refused(done))
+    assert os.listdir() == []
+
+
+def test_a_recipe_has_one_cycle_or_more(photos: Path) -> None:
+    assert "--cycles" in refused(secchi("recipe", photos, "--cycles", 0, "--json"), code=2)
 
 
 # ---------------------------------------------------------------- predict

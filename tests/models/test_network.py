@@ -199,14 +199,14 @@ def test_the_input_at_every_freeze_point_leads_to_the_same_outputs(
             assert network.point != PIXELS
             at_point = network.frozen_part(normalized(inputs)).contiguous()
             torch.testing.assert_close(network(at_point), wanted, rtol=1e-4, atol=1e-4)
-        network.uncut()
+        network.computes_all = True
         assert network.frozen_part is None
         assert network.point == PIXELS
         torch.testing.assert_close(network(inputs), wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_freezing_anew_ends_what_uncut_began(network: Network) -> None:
-    network.uncut()
+def test_freezing_anew_ends_that_all_is_computed(network: Network) -> None:
+    network.computes_all = True
     network.freeze_to(3)
     assert network.point == "blocks.1"
     assert network.frozen_part is not None
@@ -281,7 +281,7 @@ def training(network: Network) -> set[str]:
     return {n for n, module in modules if module.training and not list(module.children())}
 
 
-@pytest.mark.parametrize("uncut", [False, True])
+@pytest.mark.parametrize("computes_all", [False, True])
 @pytest.mark.parametrize(
     ("frozen", "statistics", "expected"),
     [
@@ -295,12 +295,12 @@ def training(network: Network) -> set[str]:
     ],
 )  # fmt: skip
 def test_what_is_frozen_and_batch_normalisation_stay_in_evaluation_mode(
-    frozen: int, statistics: bool, expected: set[str], uncut: bool
+    frozen: int, statistics: bool, expected: set[str], computes_all: bool
 ) -> None:
     network = network_of(Mixed(), frozen)
     network.batch_statistics = statistics
-    if uncut:
-        network.uncut()
+    if computes_all:
+        network.computes_all = True
     assert network.train() is network
     assert training(network) == expected
     assert network.training
@@ -354,16 +354,16 @@ def test_the_activations_of_frozen_layers_are_the_same_in_training(body: nn.Modu
 
 
 @pytest.mark.parametrize("statistics", [False, True])
-@pytest.mark.parametrize("uncut", [False, True])
+@pytest.mark.parametrize("computes_all", [False, True])
 def test_a_training_step_moves_what_trains_and_nothing_else(
-    network: Network, statistics: bool, uncut: bool
+    network: Network, statistics: bool, computes_all: bool
 ) -> None:
     network.batch_statistics = statistics
     part = network.frozen_part
     assert part is not None
     inputs = part(normalized(pictures())).detach().contiguous()
-    if uncut:
-        network.uncut()
+    if computes_all:
+        network.computes_all = True
         inputs = pictures()
     before = state_of(network)
     step(network, inputs)
@@ -422,7 +422,7 @@ def test_training_a_copy_leaves_the_original_as_it_is_to_the_bit(network: Networ
     copied.eval()
     from_activations = copied(inputs)
     assert not torch.allclose(from_activations, outputs)
-    copied.uncut()
+    copied.computes_all = True
     torch.testing.assert_close(copied(pictures()), from_activations, rtol=1e-4, atol=1e-4)
 
 

@@ -239,7 +239,7 @@ def test_a_learner_that_searched_trains_as_one_that_did_not(
             (e.train_loss, e.valid_loss) for e in other.epochs
         ]
     unaffected(searched, lambda: searched.find_lr(steps=8))
-    assert same(dict(searched._trained.state_dict()), dict(alone._trained.state_dict()))
+    assert same(dict(searched.network.state_dict()), dict(alone.network.state_dict()))
     np.testing.assert_array_equal(searched.predictions().outputs, alone.predictions().outputs)
 
 
@@ -255,11 +255,11 @@ def test_a_search_with_the_whole_body_and_batch_statistics_changes_nothing(
 
 def unaffected(learn: Learner, call: Callable[[], object]) -> None:
     """Call something that must leave a learner as it is."""
-    learn._rows("train")
-    before = everything(learn._trained)
+    learn._trainee.rows("train")
+    before = everything(learn._trainee.trained)
     call()
-    assert same(before, everything(learn._trained))
-    assert learn._body_trained == bool(learn.history and learn._network)
+    assert same(before, everything(learn._trainee.trained))
+    assert learn._trainee.body_trained == bool(learn.history and learn._trainee.frozen is not None)
 
 
 # ---------------------------------------------------------------- what a search does

@@ -642,7 +642,7 @@ def test_mixup_takes_features_and_cutmix_says_that_it_does_not() -> None:
     torch.testing.assert_close(
         mixed, own[:, None] * features + (1 - own[:, None]) * features.roll(1, 0)
     )
-    with pytest.raises(SpecError, match=r"cutmix needs pictures .* not \(4, 7\)"):
+    with pytest.raises(SpecError, match=r"cutmix needs pictures .* not \(7,\)"):
         Augmentation(mixup=1, cutmix=1).mix(features, 0)
 
 

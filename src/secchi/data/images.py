@@ -23,7 +23,7 @@ from secchi.data.usable import (
     strata,
     why_strange,
 )
-from secchi.errors import DataError
+from secchi.errors import DataError, did_you_mean
 
 VALID_NAMES = ("valid", "val", "validation")
 """What a folder of validation pictures may be called."""
@@ -370,6 +370,22 @@ class ImageData:
     def test(self) -> PictureSplit | None:
         """The pictures of the sealed test split, or None."""
         return self.splits.get("test")
+
+    def split(self, name: str) -> PictureSplit:
+        """A split by its name.
+
+        Raises:
+            DataError: There is none of that name.
+
+        For example::
+
+            print(len(data.split("valid")))
+        """
+        if name not in self.splits:
+            known = ", ".join(self.splits)
+            hint = did_you_mean(name, self.splits)
+            raise DataError(f"there is no split {name!r}, only {known}{hint}")
+        return self.splits[name]
 
     def open_test(self, reason: str) -> PictureSplit:
         """Unseal the labels of the test split.

@@ -105,6 +105,13 @@ class NetworkInputs:
         self._precision = precision
         self._progress = progress
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one input."""
+        if self._frozen:
+            return self._frozen.shape
+        return (self._transform.size, self._transform.size, 3)
+
     def cost(self, rows: int, transform: ImageTransform | None = None) -> Cost:
         """What so many rows at the freeze point, or of pixels for a transform, would take."""
         computable = self._frozen or DecodedPixels(transform or self._transform)

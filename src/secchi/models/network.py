@@ -42,6 +42,8 @@ class Network(nn.Module):
         groups: All layer groups, first layers first, the head last.
         frozen: How many of them are frozen, from the first.
         point: The layer whose activations are the input, ``"features"`` or ``"pixels"``.
+        computes_all: Take pictures as input whatever is frozen: what is not kept is computed every
+            time. Freezing anew ends it.
 
     >>> import timm
     >>> body = timm.create_model("resnet10t", num_classes=0)
@@ -67,7 +69,7 @@ class Network(nn.Module):
         self.batch_statistics = False
         self._transform = transform
         self._cut: Cut | None = None
-        self._computes_all = False
+        self.computes_all = False
         self.frozen = 0
         self.freeze_to(len(self.groups) - 1)
 
@@ -95,13 +97,8 @@ class Network(nn.Module):
             for parameter in parameters:
                 parameter.requires_grad_(place >= self.frozen)
         self._cut = self._cut_in_two() if self.frozen else None
-        self._computes_all = False
+        self.computes_all = False
         self.train(self.training)
-
-    def uncut(self) -> None:
-        """Take pictures as input whatever is frozen: what is not kept is computed every time."""
-        # The cut is remembered: it tells which layers without parameters are frozen.
-        self._computes_all = True
 
     def trained_groups(self) -> list[tuple[str, Sequence[nn.Parameter]]]:
         """Names and parameters of the layer groups that train, first layers first."""
@@ -150,7 +147,8 @@ class Network(nn.Module):
     @property
     def _used(self) -> Cut | None:
         """The cut, where the input comes from its first part."""
-        return None if self._computes_all else self._cut
+        # Else it is remembered: it tells which layers without parameters are frozen.
+        return None if self.computes_all else self._cut
 
     def _cut_in_two(self) -> Cut | None:
         """The body cut behind what is frozen; None where that cannot be."""

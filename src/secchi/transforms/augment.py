@@ -365,10 +365,7 @@ side_on?; the names are none, basic, side_on, top_down, random_resized_crop, tri
         """
         if not self.mixes or len(inputs) < 2:
             return inputs, None
-        if self.cutmix and inputs.ndim < 4:
-            shape = tuple(inputs.shape)
-            fault = f"cutmix needs pictures with height and width, not {shape}; mixup takes any"
-            raise SpecError(_CANNOT_BE, [fault])
+        self.check_mixing(tuple(inputs.shape[1:]))
         import torch
 
         random = _generator(seed)
@@ -386,6 +383,16 @@ side_on?; the names are none, basic, side_on, top_down, random_resized_crop, tri
         else:
             mixed = neighbours.mul_(1 - own).add_(inputs * own)
         return mixed, torch.full((len(inputs),), own, dtype=torch.float32, device=inputs.device)
+
+    def check_mixing(self, shape: tuple[int, ...]) -> None:
+        """Refuse inputs of a shape that :meth:`mix` cannot mix.
+
+        Raises:
+            SpecError: For cutmix they are no pictures.
+        """
+        if self.cutmix and len(shape) < 3:
+            fault = f"cutmix needs pictures with height and width, not {shape}; mixup takes any"
+            raise SpecError(_CANNOT_BE, [fault])
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
