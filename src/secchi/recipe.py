@@ -298,24 +298,27 @@ class _Following:
     def _doubling_cycles(self, name: str) -> RecipeStep:
         """Cycles of 1, 2, 4, … epochs; the weights of the lowest validation loss are kept."""
         learn, lengths, lasts = self._learn, list[int](), list[Epoch]()
+        ended = "that many were asked for"
 
         def train() -> None:
+            nonlocal ended
             for number in range(self._cycles):
                 history = self._fit(schedule=_CYCLE, epochs=2**number)
                 lengths.append(2**number)
                 if not history.epochs:
+                    ended = history.remark
                     break
                 last = history.epochs[-1]
                 if all(last.valid_loss < before.valid_loss for before in lasts):
                     learn.save("recipe-cycle")
                 elif last.train_loss < lasts[-1].train_loss:
-                    break  # overfitting: better on what it saw, worse on what it did not
+                    ended = "overfitting, better on what it saw and worse on what it did not"
+                    break
                 lasts.append(last)
             if lasts:
                 learn.load("recipe-cycle")
 
         step = self._trained(name, "", train)
-        ended = "overfitting" if len(lengths) < self._cycles else "that many were asked for"
         decided = f"cycles of {', '.join(map(str, lengths))} epochs: {ended}"
         return dataclasses.replace(step, decided=decided)
 

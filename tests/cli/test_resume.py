@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -334,8 +335,6 @@ def test_a_run_that_cannot_be_gone_on_with_is_told_in_a_line(
     more: tuple[object, ...],
     reason: str,
 ) -> None:
-    import re
-
     (run,) = unfinished.iterdir()
     before = sorted(unfinished.rglob("*"))
     name = {"the finished one": str(reference.folder), "the other": run.name}.get(named, named)
