@@ -36,7 +36,7 @@ def _one_core() -> Iterator[None]:
 
 @pytest.fixture
 def photos(tmp_path: Path, make_pictures: MakePictures) -> Path:
-    return make_pictures(tmp_path / "photos", per_class=20, seed=300)
+    return make_pictures(tmp_path / "photos", per_class=20, seed=700)
 
 
 @pytest.fixture
@@ -176,6 +176,8 @@ def test_unknown_steps_are_all_told_before_any_work(photos: Path, options: dict[
     learn = Learner.pretrained("lite0", read(photos), **options)
     with pytest.raises(SpecError, match="no step 'finde'; did you mean find.*no step 'x'"):
         learn.recipe(skip=["finde", "x"])
+    with pytest.raises(SpecError, match="views is 0.*cycles is 1.5.*did you mean side_on"):
+        learn.recipe(views=0, cycles=1.5, augmentation="side_up")  # type: ignore[arg-type]
     assert learn.history is None
 
 

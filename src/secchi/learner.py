@@ -25,6 +25,7 @@ from secchi.training.history import Epoch, History
 from secchi.training.metrics import check_metrics, default_metric
 from secchi.training.spec import Training
 from secchi.transforms.augment import Augmentation
+from secchi.values import is_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -262,8 +263,7 @@ class Learner:
 
             learn.augment("side_on", max_zoom=1.1, views=2)
         """
-        if not isinstance(views, int) or views < 1:
-            raise SpecError("this augmentation cannot be", [f"views is {views!r}, not 1 or more"])
+        _check_views(views)
         self._trainee.augment(Augmentation.named(name, **changes), views)
         return self
 
@@ -538,6 +538,7 @@ class Learner:
         from secchi.inspection.comparison import compare
         from secchi.inspection.predictions import Predictions
 
+        _check_views(views)
         plain = self.predictions(split)
         change = Augmentation.named(augmentation, **{"max_zoom": 1.0, **changes})
         versions = (View(change, self.training.seed, number) for number in range(views))
@@ -577,21 +578,17 @@ class Learner:
         Returns:
             A table of what each step brought; the learner has the best weights.
 
+        Raises:
+            SpecError: A step that there is not, or a value that cannot be.
+
         For example::
 
             print(learn.recipe(skip=["find", "find_again"], freeze_to="blocks.6", cycles=1))
         """
-        from secchi.recipe import follow_recipe
+        from secchi.recipe import RecipeSpec, follow_recipe
 
-        return follow_recipe(
-            self,
-            skip=skip,
-            freeze_to=freeze_to,
-            augmentation=augmentation,
-            max_zoom=max_zoom,
-            views=views,
-            cycles=cycles,
-        )
+        spec = RecipeSpec(tuple(skip), freeze_to, augmentation, max_zoom, views, cycles)
+        return follow_recipe(self, spec)
 
     def predict(self, *paths: str | os.PathLike[str]) -> "Predictions":
         """Predict pictures from anywhere.
@@ -808,6 +805,11 @@ class _EpochLines:
             self._console.line(Epoch.heading(list(epoch.metrics)))
             self._heading_is_due = False
         self._console.line(str(epoch))
+
+
+def _check_views(views: int) -> None:
+    if not (is_whole(views) and views >= 1):
+        raise SpecError("this augmentation cannot be", [f"views is {views!r}, not 1 or more"])
 
 
 def _checked_name(name: str) -> None:

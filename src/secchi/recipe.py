@@ -7,13 +7,14 @@ those of the pictures alone: another seed or another split is a noise of its own
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secchi.errors import SpecError, did_you_mean
 from secchi.training.history import Epoch
 from secchi.training.schedules import Cosine, Warmup
 from secchi.transforms.augment import Augmentation
+from secchi.values import is_whole
 
 if TYPE_CHECKING:
     from secchi.inspection.comparison import Comparison
@@ -139,20 +140,11 @@ class Recipe:
         return {"steps": [step.to_dict() for step in self.steps], "verdict": self.verdict}
 
 
-def follow_recipe(
-    learn: "Learner",
-    *,
-    skip: Collection[str] = (),
-    freeze_to: int | str = 0,
-    augmentation: str = "side_on",
-    max_zoom: float = 1.1,
-    views: int = 4,
-    cycles: int = 3,
-) -> Recipe:
-    """Follow the eight steps, then average over views.
+@dataclasses.dataclass(frozen=True)
+class RecipeSpec:
+    """What can be chosen about a run of the recipe.
 
-    Args:
-        learn: What is trained; it ends with the best weights.
+    Attributes:
         skip: Names of :data:`STEPS` to leave out.
         freeze_to: The first layer group that trains once the body does; 0 trains everything.
         augmentation: How pictures are changed.
@@ -161,54 +153,67 @@ def follow_recipe(
         cycles: The most cycles of the last step; they last 1, 2, 4, … epochs.
 
     Raises:
-        SpecError: A step to skip that does not exist.
+        SpecError: With all faults at once.
+
+    >>> RecipeSpec(skip=("find",)).to_dict()["skip"]
+    ['find']
+    """
+
+    skip: tuple[str, ...] = ()
+    freeze_to: int | str = 0
+    augmentation: str = "side_on"
+    max_zoom: float = 1.1
+    views: int = 4
+    cycles: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        faults = [
+            f"there is no step {name!r}{did_you_mean(name, STEPS)}; there are {', '.join(STEPS)}"
+            for name in self.skip
+            if name not in STEPS
+        ]
+        for name in ("views", "cycles"):
+            value = getattr(self, name)
+            if not (is_whole(value) and value >= 1):
+                faults.append(f"{name} is {value!r}, not 1 or more")
+        try:
+            self.changes()
+        except SpecError as error:
+            faults += error.faults
+        if faults:
+            raise SpecError("this recipe cannot be", faults)
+
+    def changes(self) -> Augmentation:
+        """How training pictures are changed."""
+        return Augmentation.named(self.augmentation, max_zoom=self.max_zoom)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return dataclasses.asdict(self) | {"skip": list(self.skip)}
+
+
+def follow_recipe(learn: "Learner", spec: RecipeSpec) -> Recipe:
+    """Follow the eight steps, then average over views.
+
+    Args:
+        learn: What is trained; it ends with the best weights.
+        spec: What was chosen.
 
     :meth:`secchi.Learner.recipe` has an example.
     """
-    check_steps(skip)
-    return _Following(
-        learn, frozenset(skip), freeze_to, augmentation, max_zoom, views, cycles
-    ).all()
-
-
-def check_steps(names: Collection[str]) -> None:
-    """Refuse names that are no steps.
-
-    Raises:
-        SpecError: With every one.
-    """
-    faults = [
-        f"there is no step {name!r}{did_you_mean(name, STEPS)}; there are {', '.join(STEPS)}"
-        for name in names
-        if name not in STEPS
-    ]
-    if faults:
-        raise SpecError("this recipe cannot be", faults)
+    return _Following(learn, spec).all()
 
 
 class _Following:
     """One run of the recipe."""
 
-    def __init__(
-        self,
-        learn: "Learner",
-        skip: frozenset[str],
-        freeze_to: int | str,
-        augmentation: str,
-        max_zoom: float,
-        views: int,
-        cycles: int,
-    ) -> None:
+    def __init__(self, learn: "Learner", spec: RecipeSpec) -> None:
         self._learn = learn
-        self._skip = skip
-        self._freeze_to = freeze_to
-        self._augmentation = augmentation
-        self._max_zoom = max_zoom
-        self._views = views
-        self._cycles = cycles
+        self._spec = spec
         self._lr: float = _FALLBACK_RATE
         self._rates: Sequence[float] = (self._lr,)
-        self._chosen: Augmentation | None = None
+        self._augments = False
         self._steps: list[RecipeStep] = []
         self._best: Predictions | None = None
         several = len(learn.data.task.targets) > 1 or not learn.data.classes
@@ -218,14 +223,14 @@ class _Following:
         learn = self._learn
         learn.freeze().augment("none")
         for name, step in self._by_name().items():
-            if name in self._skip:
+            if name in self._spec.skip:
                 self._note(RecipeStep(STEPS[name], "skipped", 0.0))
             else:
                 self._note(self._timed(STEPS[name], step))
         started = time.perf_counter()
-        averaged = learn.tta("valid", views=self._views)
+        averaged = learn.tta("valid", views=self._spec.views)
         plain = self._best or learn.predictions("valid")
-        decided = f"each picture and {self._views} mirrored and shifted views of it"
+        decided = f"each picture and {self._spec.views} mirrored and shifted views of it"
         last = self._judged(TTA, decided, averaged, plain)
         self._note(dataclasses.replace(last, seconds=time.perf_counter() - started))
         return Recipe(tuple(self._steps), averaged)
@@ -245,9 +250,9 @@ class _Following:
     # ---------------------------------------------------------------- the eight steps
 
     def _augment(self, name: str) -> RecipeStep:
-        self._chosen = Augmentation.named(self._augmentation, max_zoom=self._max_zoom)
+        spec, self._augments = self._spec, True
         decided = (
-            f"{self._augmentation}, zoom up to {self._max_zoom}: what a picture may show without "
+            f"{spec.augmentation}, zoom up to {spec.max_zoom}: what a picture may show without "
             "being of another class; from step 4 on"
         )
         return RecipeStep(name, decided, 0.0)
@@ -262,13 +267,14 @@ class _Following:
         return self._trained(name, "2 epochs, the body frozen", lambda: self._fit(epochs=2))
 
     def _restarts(self, name: str) -> RecipeStep:
-        decided = f"3 cycles of an epoch, {self._views} views of each picture"
-        if self._chosen:
-            self._learn.augment(self._augmentation, max_zoom=self._max_zoom, views=self._views)
+        spec, decided = self._spec, "3 cycles of an epoch"
+        if self._augments:
+            self._learn.augment(spec.augmentation, max_zoom=spec.max_zoom, views=spec.views)
+            decided += f", {spec.views} views of each picture"
         return self._trained(name, decided, lambda: self._fit(cycles=3, cycle_len=1))
 
     def _unfreeze(self, name: str) -> RecipeStep:
-        self._learn.freeze_to(self._freeze_to)
+        self._learn.freeze_to(self._spec.freeze_to)
         groups = self._learn.groups()
         training = sum(g.parameters for g in groups.groups[groups.frozen :])
         return RecipeStep(
@@ -302,7 +308,7 @@ class _Following:
 
         def train() -> None:
             nonlocal ended
-            for number in range(self._cycles):
+            for number in range(self._spec.cycles):
                 history = self._fit(schedule=_CYCLE, epochs=2**number)
                 lengths.append(2**number)
                 if not history.epochs:

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -44,25 +44,21 @@ def recipe(
 ) -> None:
     """Train the best classifier that the lesson's eight steps give, each step explained."""
     from secchi.learner import Learner
-    from secchi.recipe import check_steps
+    from secchi.recipe import RecipeSpec
     from secchi.training.spec import Training
-    from secchi.transforms.augment import Augmentation
 
     started = time.perf_counter()
     screen = console(as_json)
     check_writable(out.absolute())
     training = Training().but(**{"seed": seed} | options.settings(set_))
-    check_steps(skip or [])  # faults before the work
-    Augmentation.named(augment, **({} if max_zoom is None else {"max_zoom": max_zoom}))
-    first = 0 if freeze_to is None else options.group_named(freeze_to)
-    steps: dict[str, Any] = {
-        "skip": list(skip or []),
-        "freeze_to": first,
-        "augmentation": augment,
-        "max_zoom": 1.1 if max_zoom is None else max_zoom,
-        "views": views,
-        "cycles": cycles,
-    }
+    spec = RecipeSpec(  # faults before the work
+        tuple(skip or ()),
+        0 if freeze_to is None else options.group_named(freeze_to),
+        augment,
+        1.1 if max_zoom is None else max_zoom,
+        views,
+        cycles,
+    )
     data = options.read_pictures(
         path, screen, None, {}, size=size, valid_fraction=valid_fraction, seed=seed
     )
@@ -76,12 +72,12 @@ def recipe(
         compile=compile,
         out=out,
         resume=options.how_to_resume(fresh, resume),
-        purpose={"command": "recipe", **steps},
+        purpose={"command": "recipe", **spec.to_dict()},
         console=screen,
     )
     learn.extract()
     screen.line(str(data.summary()))
-    followed = learn.recipe(**steps)
+    followed = learn.recipe(**spec.to_dict())
     run = learn.save_run()
     report = outline(run) | {"recipe": followed.to_dict()}
     report["tta"] = {"loss": followed.steps[-1].loss, "accuracy": followed.steps[-1].score}

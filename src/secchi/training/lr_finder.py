@@ -35,6 +35,7 @@ from secchi.training.loop import (
 )
 from secchi.training.optimizers import ParameterGroup, one_group
 from secchi.training.spec import Training, spread
+from secchi.values import is_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -191,7 +192,7 @@ def find_lr(
     >>> LOWEST < search.suggestion <= HIGHEST, bool((net.weight == before).all())
     (True, True)
     """
-    if not isinstance(steps, int) or steps < 1:
+    if not (is_whole(steps) and steps >= 1):
         raise SpecError("this search cannot be", [f"steps is {steps!r}, not 1 or more"])
     started = time.perf_counter()
     trained, of_copy = _copied(net, groups or one_group(net))

@@ -9,10 +9,10 @@ import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 from secchi.errors import SpecError, did_you_mean
+from secchi.values import is_number, is_whole
 
 _WHAT = "this schedule cannot be"
 
@@ -39,7 +39,7 @@ class At(NamedTuple):
 
 def _rule(kind: type, holds: Callable[[Any], bool], words: str) -> Rule:
     def settled(field: str, value: Any) -> Any:
-        right = _is_whole(value) if kind is int else _is_number(value)
+        right = is_whole(value) if kind is int else is_number(value)
         if not (right and holds(value)):
             raise SpecError(_WHAT, [f"{field} is {value!r}, which is not {words}"])
         return kind(value)  # NumPy's numbers become Python's, which JSON can hold.
@@ -476,16 +476,3 @@ def _made(kind: type[Schedule], given: Mapping[str, Any]) -> Schedule:
 def _annealed(start: float, end: float, share: float) -> float:
     """Half a cosine: ``start`` where the share that is done is 0, ``end`` where it is 1."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False

@@ -1,15 +1,14 @@
 """The whole specification of a run."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from secchi.errors import SpecError, did_you_mean
 from secchi.training.schedules import Constant, Restarts, Schedule, schedule_named
+from secchi.values import is_number, is_whole
 
 OPTIMIZER_NAMES = ("sgd", "rmsprop", "adam", "adamw")
 
@@ -152,16 +151,16 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
             known = ", ".join(OPTIMIZER_NAMES)
             faults.append(f"optimizer is {self.optimizer!r}, which is none of {known}{hint}")
         rates = _as_rates(self.lr)
-        if not rates or not all(_is_number(rate) and rate > 0 for rate in rates):
+        if not rates or not all(is_number(rate) and rate > 0 for rate in rates):
             given = rates[0] if len(rates) == 1 else self.lr
             faults.append(f"lr is {given!r}, which is not a number above 0")
         for name, value in self._not_left_out(_WHOLE):
-            if not (_is_whole(value) and value >= _WHOLE[name]):
+            if not (is_whole(value) and value >= _WHOLE[name]):
                 least = _WHOLE[name]
                 faults.append(f"{name} is {value!r}, which is not a whole number from {least} on")
         for name, value in self._not_left_out(_NUMBERS):
             holds, words = _NUMBERS[name]
-            if not (_is_number(value) and holds(value)):
+            if not (is_number(value) and holds(value)):
                 faults.append(f"{name} is {value!r}, which is not {words}")
         for name, value in self._not_left_out(_CHOICES):
             if not isinstance(value, bool | np.bool_):
@@ -223,16 +222,3 @@ def spread(rates: tuple[float, ...], groups: int) -> list[float]:
 def _as_rates(lr: Any) -> tuple[Any, ...]:
     lr = lr.tolist() if isinstance(lr, np.ndarray) else lr
     return tuple(lr) if isinstance(lr, Sequence) and not isinstance(lr, str | bytes) else (lr,)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False

@@ -12,7 +12,6 @@ outside a picture is its mirror image, never black.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from secchi.errors import SpecError, did_you_mean
 from secchi.transforms.images import ImageTransform, Pixels
+from secchi.values import is_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -206,9 +206,9 @@ class Augmentation:
                 faults.append(f"{name} is {value!r}, not True or False")
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if not (_is_number(value) and least <= value <= most):
+            if not (is_number(value) and least <= value <= most):
                 faults.append(f"{name} is {value!r}, not a number from {least} to {most}")
-        if not (_is_number(self.lighting) and 0 <= self.lighting < 1):
+        if not (is_number(self.lighting) and 0 <= self.lighting < 1):
             faults.append(f"lighting is {self.lighting!r}, not a share from 0 to below 1")
         if self.crop_scale is not None and not _is_pair_of_shares(self.crop_scale):
             faults.append(
@@ -429,14 +429,10 @@ def _changed(start: Augmentation, changes: dict[str, Any], faults: list[str]) ->
     return changed
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
 def _is_pair_of_shares(value: Any) -> bool:
     if not isinstance(value, tuple | list) or len(value) != 2:
         return False
-    return all(_is_number(share) for share in value) and 0 < value[0] <= value[1] <= 1
+    return all(is_number(share) for share in value) and 0 < value[0] <= value[1] <= 1
 
 
 def _generator(seed: int) -> np.random.Generator:
