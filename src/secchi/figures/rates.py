@@ -1,4 +1,4 @@
-"""Loss and metric against the learning rate."""
+"""A search for a learning rate: loss and metric against the rate, and the rate itself."""
 
 from collections.abc import Mapping, Sequence
 
@@ -46,6 +46,22 @@ def rate_search(
         _mark(axes, marks)
     handles, names = left.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, fontsize=FONT - 1)
+    return figure
+
+
+def rate_ramp(rates: Sequence[float]) -> Figure:
+    """The rate of each step of a search, on a logarithmic axis.
+
+    >>> rate_ramp([1e-3, 1e-2]).axes[0].get_xlabel()
+    'step'
+    """
+    figure = Figure(figsize=(4.5, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(range(len(rates)), rates, color=SERIES[0], linewidth=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("step", fontsize=FONT)
+    axes.set_ylabel("learning rate", fontsize=FONT)
+    axes.grid(alpha=0.3)
     return figure
 
 

@@ -81,7 +81,6 @@ class LearningRateSearch:
         suggestions: Rates by the name of their rule, from the validation loss where it was looked
             at often, else from the smoothed training loss. Where the loss never fell there is
             one at most: a third of the rate from which it rises.
-        per_epoch: Steps of an epoch.
         seconds: How long it took.
     """
 
@@ -93,7 +92,6 @@ class LearningRateSearch:
     metric: str
     valid_metrics: tuple[float, ...]
     suggestions: dict[str, Suggestion]
-    per_epoch: int
     seconds: float
 
     @property
@@ -133,11 +131,10 @@ class LearningRateSearch:
         )
 
     def plot_schedule(self) -> "Figure":
-        """The rate against the iteration."""
-        from secchi.figures.schedules import schedule_curves
+        """The rate against the step."""
+        from secchi.figures.rates import rate_ramp
 
-        epochs = [step / self.per_epoch for step in range(len(self.rates))]
-        return schedule_curves(epochs, {"learning rate": self.rates})
+        return rate_ramp(self.rates)
 
 
 def find_lr(
@@ -231,7 +228,6 @@ def find_lr(
     if len(valid) >= _ENOUGH_LOOKS:
         looked, there = (np.array([row[part] for row in valid]) for part in (0, 1))
         found = suggestions(looked, there, noisy=False)  # always the same rows
-    per_step = training.batch_size * training.accumulate
     return LearningRateSearch(
         tuple(map(float, rates[: len(losses)])),
         tuple(losses),
@@ -241,7 +237,6 @@ def find_lr(
         metric,
         tuple(row[2] for row in valid),
         found,
-        -(-len(train_rows.labels) // per_step),
         time.perf_counter() - started,
     )
 
