@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from secchi import Backbone, Bundle, FeatureCache, ImageData, Learner, Training
+from secchi import Augmentation, Backbone, Bundle, FeatureCache, ImageData, Learner, Training
 from secchi.console import Console
 from secchi.errors import BundleError, DataError, SealedError, SecchiError, SpecError
 
@@ -152,7 +152,7 @@ def test_a_setting_that_cannot_be_is_refused_before_any_work(
     with pytest.raises(SpecError, match="always 1"):
         learn.fit(metrics=["top_3"])
     assert learn.history is None
-    assert learn._trainee.extraction is None
+    assert learn._trainee._extraction is None
     for wrong in ({"metrics": ["r2"]}, {"device": "gpu"}, {"precision": "fp8"}, {"seed": -1}):
         with pytest.raises(SpecError):
             learner(**wrong)
@@ -621,8 +621,8 @@ def test_an_unknown_group_is_told_with_those_that_there_are(
 
 def test_freezing_what_never_trained_builds_nothing(learner: Callable[..., Learner]) -> None:
     learn = learner().freeze()
-    assert learn._trainee.frozen is None
-    assert learn._trainee.extraction is None
+    assert learn._trainee._network is None
+    assert learn._trainee._extraction is None
 
 
 def test_only_what_is_not_frozen_is_trained(learner: Callable[..., Learner]) -> None:
@@ -664,7 +664,7 @@ def test_more_rates_than_groups_are_refused_before_any_work(
     for call in (learn.fit, learn.find_lr, learn.plan):
         with pytest.raises(SpecError, match="2 rates"):
             call([1e-3, 1e-2])
-    assert learn._trainee.extraction is None
+    assert learn._trainee._extraction is None
     learn = learner().freeze_to(LATE)
     rows = rows_kept(learn.cache)
     for call in (learn.fit, learn.find_lr, learn.plan):
@@ -692,7 +692,7 @@ def test_a_plan_shows_every_group_that_trains_before_it_does(
     learn = learner()
     alone = learn.plan(1e-2, 2, batch_size=8)
     assert list(alone.rates) == ["head"]
-    assert learn._trainee.extraction is None
+    assert learn._trainee._extraction is None
     learn.freeze_to("blocks.5")
     plan = learn.plan([1e-4, 1e-3, 1e-2], cycles=2, cycle_mult=2, batch_size=8)
     steps = -(-len(learn.data.train) // 8)
@@ -775,7 +775,7 @@ def test_an_augmentation_that_cannot_be_is_refused(learner: Callable[..., Learne
     for views in (0, -1, 2.5):
         with pytest.raises(SpecError, match="views is"):
             learn.augment("side_on", views=views)
-    assert learn.augmentation.is_none
+    assert learn.augmentation == Augmentation()
 
 
 def test_a_picture_is_drawn_as_it_is_and_as_training_sees_it(
@@ -826,10 +826,8 @@ def test_averaging_over_views_is_the_same_record_and_says_what_it_gained(
         assert line.endswith("the noise")
         assert "95 % interval" in line
 
-    only = [learn.tta("valid", views=number) for number in (0, 1)]
-    np.testing.assert_allclose(only[0].probabilities, plain.probabilities, rtol=1e-5)
     # The second view's share is what is left of the average of three.
-    second = 2 * only[1].probabilities - plain.probabilities
+    second = 2 * learn.tta("valid", views=1).probabilities - plain.probabilities
     third = 3 * averaged.probabilities - plain.probabilities - second
     assert (second >= -1e-5).all()
     assert (third >= -1e-5).all()
@@ -848,6 +846,34 @@ def test_averaging_takes_mirrored_views_whatever_training_does_and_others_by_nam
     assert not np.array_equal(others, usual)
 
 
+def test_cutmix_cuts_no_activations_whose_channels_are_last(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner().freeze_to(LATE).augment("side_on", views=1, cutmix=1.0)
+    learn.network.body.output_fmt = "NHWC"
+    with pytest.raises(SpecError, match="lite0, which are NHWC; mixup takes any"):
+        learn.fit(epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"views": 0}, "views is 0"),
+        ({"augmentation": "none"}, "'none' changes nothing"),
+        ({"mixup": 0.2}, "mixes pictures"),
+        ({"cutmix": 1.0}, "mixes pictures"),
+        ({"augmentation": "basik"}, "did you mean basic"),
+    ],
+)
+def test_views_that_cannot_be_averaged_are_refused_before_any_work(
+    learner: Callable[..., Learner], options: dict[str, object], fault: str
+) -> None:
+    learn = learner()
+    with pytest.raises(SpecError, match=fault):
+        learn.tta(**options)  # type: ignore[arg-type]
+    assert learn._trainee._extraction is None
+
+
 def test_numbers_are_averaged_over_views_too(photos: Path, learner: Callable[..., Learner]) -> None:
     rows = [(f.name, float(len(f.parent.name))) for f in pictures(photos)]
     data = ImageData.from_csv(
@@ -856,7 +882,7 @@ def test_numbers_are_averaged_over_views_too(photos: Path, learner: Callable[...
     out = io.StringIO()
     learn = learner(data, console=Console(out))
     learn.fit(epochs=2)
-    plain, once, twice = (learn.tta("valid", views=views) for views in (0, 1, 2))
+    plain, once, twice = learn.predictions(), *(learn.tta(views=views) for views in (1, 2))
     assert twice.sources == plain.sources
     assert np.ptp([plain.outputs, once.outputs, twice.outputs], axis=0).max() > 0
     *_, line = out.getvalue().splitlines()
@@ -1170,3 +1196,91 @@ def test_seconds_between_checkpoints_are_a_number(
     with pytest.raises(SecchiError, match="SECCHI_CHECKPOINT_SECONDS is 'soon'"):
         learner(resume="auto")
     learner(checkpoint_seconds=1.0)
+
+
+# ---------------------------------------------------------------- going on
+
+
+def test_a_call_goes_on_only_from_the_weights_that_it_started_from(
+    learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    """The first call is another one now: what the second one came to then is of no use."""
+    resumed = {"out": tmp_path / "runs", "resume": "auto"}
+    learn = learner(**resumed)
+    learn.fit(1e-2, epochs=1)
+    learn.fit(1e-3, epochs=1)
+    learn._run._release()  # as if the process had been killed
+    again = learner(**resumed)
+    again.fit(3e-2, epochs=1)
+    again.fit(1e-3, epochs=1)
+    assert again.run == learn.run
+    alone = learner()
+    alone.fit(3e-2, epochs=1)
+    alone.fit(1e-3, epochs=1)
+    assert numbers(again) == numbers(alone)
+
+
+def test_other_labels_are_another_run(
+    photos: Path, learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    rows = [(file.name, file.parent.name) for file in pictures(photos)]
+    resumed = {"out": tmp_path / "runs", "resume": "auto"}
+    runs = []
+    for swapped in (False, False, True):
+        if swapped:  # two pictures were mistaken for each other
+            rows[0], rows[-1] = (rows[0][0], rows[-1][1]), (rows[-1][0], rows[0][1])
+        split = ["valid" if number % 4 == 1 else "train" for number in range(len(rows))]
+        table = [(*row, part) for row, part in zip(rows, split, strict=True)]
+        file = write_labels(photos, table, "file", "class", "split")
+        columns = {"label_column": "class", "split_column": "split"}
+        learn = learner(ImageData.from_csv(file, photos, size=64, **columns), **resumed)
+        learn.fit(epochs=1)
+        learn._run._release()
+        runs.append(learn.run)
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_what_follows_a_finished_run_is_not_kept(
+    learner: Callable[..., Learner], tmp_path: Path
+) -> None:
+    learn = learner(out=tmp_path / "runs", resume="auto", checkpoint_seconds=0)
+    learn.fit(epochs=1)
+    run = learn.save_run()
+    learn.fit(epochs=1)
+    left = {place.name for place in run.iterdir()}
+    assert left == {"run.json", "history.csv", "checkpoint", "bundle"}
+    assert learn.save_run() == run
+    assert strict(run / "run.json")["epochs"] == 2
+
+
+def test_going_back_brings_back_the_history(learner: Callable[..., Learner]) -> None:
+    learn = learner()
+    learn.fit(epochs=1)
+    learn.save("first")
+    before = learn.history
+    learn.fit(1e6, epochs=3, optimizer="sgd")
+    learn.load("first")
+    assert learn.history == before
+    learn.fit(epochs=1)
+    assert [epoch.number for epoch in learn.history.epochs] == [0, 1]
+
+
+def test_an_estimate_of_memory_computes_four_pictures(
+    learner: Callable[..., Learner], make_pictures: MakePictures, tmp_path: Path
+) -> None:
+    make_pictures(tmp_path / "others", per_class=10, seed=101)
+    learn = learner(ImageData.from_folder(tmp_path / "others", size=64)).freeze_to(LATE)
+    before = rows_kept(learn.cache)
+    assert learn.memory_estimate(8) > 0
+    assert rows_kept(learn.cache) - before == 4
+
+
+def test_logits_are_not_rounded_where_the_body_is(learner: Callable[..., Learner]) -> None:
+    learn = learner().freeze_to(LATE)
+    learn.fit(1e-2, epochs=1, batch_size=8)
+    learn.freeze()
+    features = torch.randn(4, 1280)
+    expected = learn.head(features)
+    with torch.autocast("cpu", torch.bfloat16):
+        said = learn.network(features)
+    assert torch.equal(said, expected)

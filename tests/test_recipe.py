@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from secchi import FeatureCache, ImageData, Learner
+from secchi import FeatureCache, ImageData, Learner, Training
 from secchi.console import Console
 from secchi.data.task import Labels, Task
 from secchi.errors import SpecError
@@ -112,10 +112,9 @@ class Scripted(Learner):
         with torch.no_grad():
             self.head.linear.bias.fill_(float(len(self.asked)))
         number = len(self.asked) - 1
-        last = dataclasses.replace(
-            history.epochs[-1], train_loss=0.5 - 0.1 * number, valid_loss=self.losses[number]
-        )
-        return dataclasses.replace(history, epochs=(last,))
+        said = {"train_loss": 0.5 - 0.1 * number, "valid_loss": self.losses[number]}
+        *before, last = history.epochs
+        return dataclasses.replace(history, epochs=(*before, dataclasses.replace(last, **said)))
 
 
 @pytest.mark.slow
@@ -179,6 +178,58 @@ def test_unknown_steps_are_all_told_before_any_work(photos: Path, options: dict[
     with pytest.raises(SpecError, match="views is 0.*cycles is 1.5.*did you mean side_on"):
         learn.recipe(views=0, cycles=1.5, augmentation="side_up")  # type: ignore[arg-type]
     assert learn.history is None
+
+
+class Watched(Learner):
+    """Notes how pictures were changed in each of its trainings, and at what rates."""
+
+    def fit(self, lr: Any = None, *args: Any, **changes: Any) -> History:
+        self.seen = [*getattr(self, "seen", []), (self.augmentation.name, tuple(lr))]
+        return super().fit(lr, *args, **changes)
+
+
+@pytest.mark.slow
+def test_augmentation_is_on_from_step_four_whether_that_is_skipped_or_not(
+    photos: Path, options: dict[str, Any]
+) -> None:
+    learn = Watched.pretrained("lite0", read(photos), **options)
+    learn.recipe(skip=("restarts", "find_again"), freeze_to="blocks.6", views=1, cycles=1)
+    assert [name for name, _ in learn.seen] == ["none", "side_on"]
+    learn = Watched.pretrained("lite0", read(photos), **options)
+    learn.recipe(skip=("augment", *BODY), views=1)
+    assert [name for name, _ in learn.seen] == ["none", "none"]
+
+
+def test_the_rate_of_the_training_is_taken_where_no_search_finds_one(
+    photos: Path, options: dict[str, Any]
+) -> None:
+    training = Training(lr=(1e-4, 3e-3))
+    learn = Watched.pretrained("lite0", read(photos), **options, training=training)
+    learn.recipe(skip=("find", *BODY), views=1)
+    assert [rates for _, rates in learn.seen] == [(3e-3,), (3e-3,)]
+    learn.recipe(skip=BODY, views=1)  # and the search takes one
+
+
+def test_a_layer_group_that_there_is_not_is_told_before_any_work(
+    photos: Path, options: dict[str, Any]
+) -> None:
+    learn = Watched.pretrained("lite0", read(photos), **options)
+    with pytest.raises(SpecError, match=r"no layer group 'blocks\.9'"):
+        learn.recipe(freeze_to="blocks.9")
+    assert not hasattr(learn, "seen")
+
+
+def test_rows_count_by_their_weight(photos: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    files = sorted(photos.glob("*/*.png"))
+    rows = [f"{file},{file.parent.name},{number % 3}" for number, file in enumerate(files)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(["file,label,weight", *rows]) + "\n")
+    data = ImageData.from_csv(labels, photos, weight_column="weight", size=64)
+    learn = Learner.pretrained("lite0", data, **options)
+    recipe = learn.recipe(skip=BODY, views=1)
+    kept = [step for step in recipe.steps if step.kept]
+    assert learn.evaluate("valid")["loss"] == pytest.approx(kept[-1].loss, rel=1e-5)
+    assert "errors" not in recipe.verdict
 
 
 # ---------------------------------------------------------------- what it says

@@ -47,6 +47,13 @@ def test_only_an_unfinished_run_that_does_the_same_is_gone_on_with(tmp_path: Pat
     assert not RunFolder(tmp_path, "pets").resume(KEY)
 
 
+def test_settings_that_differ_are_named(tmp_path: Path) -> None:
+    run = unfinished(tmp_path, {"training": {"lr": 0.1, "seed": 0}, "body": "a", "gone": 1})
+    wanted = {"training": {"lr": 0.2, "seed": 0}, "body": "b", "new": {"deep": 1}}
+    with pytest.raises(SecchiError, match=r"settings \(body, gone, new, training\.lr\)"):
+        RunFolder(tmp_path, "pets").resume(wanted, run.path.name)
+
+
 def test_the_newest_of_several_is_gone_on_with(tmp_path: Path) -> None:
     runs = [unfinished(tmp_path) for _ in range(3)]
     again = RunFolder(tmp_path, "pets")

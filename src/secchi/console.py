@@ -27,8 +27,12 @@ class Console:
             print(text, file=self._lines or sys.stdout, flush=True)
 
     @contextlib.contextmanager
-    def progress(self, title: str) -> "Iterator[Progress | None]":
-        """A bar of pictures done, their rate and the time left, gone when it is finished.
+    def progress(self, title: str, what: str = "pictures") -> "Iterator[Progress | None]":
+        """A bar of what is done, its rate and the time left, gone when it is finished.
+
+        Args:
+            title: What is being done.
+            what: Is counted.
 
         Yields:
             What to call with (done, total), or None where no bar can be seen.
@@ -59,7 +63,7 @@ class Console:
 
             def update(done: int, total: int) -> None:
                 speed = bars.tasks[0].speed
-                rate = f"{speed:,.0f} pictures/s" if speed else ""
+                rate = f"{speed:,.0f} {what}/s" if speed else ""
                 bars.update(task, completed=done, total=total, rate=rate)
 
             yield update

@@ -67,8 +67,12 @@ def write_json(target: Path, document: Any) -> None:
     write_text(target, text + "\n")
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "--out (or out=)") -> None:
     """Make sure that a folder can be written to, or made, without making it.
+
+    Args:
+        folder: The folder.
+        option: What names another one.
 
     Raises:
         SecchiError: It cannot; the message says what stands in the way.
@@ -79,9 +83,7 @@ def check_writable(folder: Path) -> None:
     if not place.is_dir():
         raise SecchiError(f"{folder} cannot be a folder: {place} is a file")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise SecchiError(
-            f"no permission to write to {place}; --out (or out=) names another folder"
-        )
+        raise SecchiError(f"no permission to write to {place}; {option} names another folder")
 
 
 @contextlib.contextmanager

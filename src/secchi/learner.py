@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import json
 import os
 import re
 import time
@@ -111,6 +112,7 @@ class Learner:
         self.console = console or Console()
         self.history: History | None = None
         self._run = RunFolder(Path(os.path.abspath(os.fspath(out))), os.path.basename(data.root))
+        self._compile = compile
         self._resume = resume
         if resume not in (None, "auto", "fresh"):
             self._run.unfinished(resume)  # faults before the work
@@ -425,7 +427,7 @@ class Learner:
         rows = trainee.training_rows(training.seed)
         trainee.prepare_to_train(training)
         quick = not trainee.trains_body
-        with self.console.progress("finding the rate") as progress:
+        with self.console.progress("finding the rate", "steps") as progress:
             return find_lr(
                 trainee.trained,
                 rows,
@@ -484,6 +486,8 @@ class Learner:
     def features(self, split: str = "train") -> FeatureTable:
         """The features of a split's pictures, in their order, computed if they are not known.
 
+        They are those of the body as it came, whatever was trained since.
+
         For example::
 
             print(learn.features("train").take(slice(0, 4)).shape)
@@ -531,6 +535,9 @@ class Learner:
                 most; what turns and lights them more averages in what is harder to tell.
             **changes: Fields of :class:`secchi.Augmentation`.
 
+        Raises:
+            SpecError: An augmentation that cannot be, changes nothing, or mixes pictures.
+
         For example::
 
             print(learn.tta("valid", views=2).metric("accuracy"))
@@ -539,8 +546,11 @@ class Learner:
         from secchi.inspection.predictions import Predictions
 
         _check_views(views)
-        plain = self.predictions(split)
         change = Augmentation.named(augmentation, **{"max_zoom": 1.0, **changes})
+        if change.mixes or not change.alters:
+            fault = "mixes pictures" if change.mixes else "changes nothing"
+            raise SpecError("these views cannot be", [f"{change.name!r} {fault}"])
+        plain = self.predictions(split)
         versions = (View(change, self.training.seed, number) for number in range(views))
         others = [self._trainee.predictions(split, view) for view in versions]
         averaged = Predictions.averaged([plain, *others])
@@ -562,8 +572,12 @@ class Learner:
         max_zoom: float = 1.1,
         views: int = 4,
         cycles: int = 3,
+        label_smoothing: float = 0.1,
     ) -> "Recipe":
         """Train by the lesson's eight steps, each said with what it decided and why.
+
+        Rates, epochs, schedule and label smoothing are the recipe's, everything else is
+        :attr:`training`'s; its rate is taken where the search is skipped or finds none.
 
         Args:
             skip: Steps to leave out: augment, find, features, restarts, unfreeze, rates,
@@ -574,6 +588,7 @@ class Learner:
             max_zoom: How far they are enlarged.
             views: How many versions of a picture are kept, and averaged in the end.
             cycles: The most cycles of the last step; they last 1, 2, 4, … epochs.
+            label_smoothing: In every step.
 
         Returns:
             A table of what each step brought; the learner has the best weights.
@@ -587,7 +602,9 @@ class Learner:
         """
         from secchi.recipe import RecipeSpec, follow_recipe
 
-        spec = RecipeSpec(tuple(skip), freeze_to, augmentation, max_zoom, views, cycles)
+        spec = RecipeSpec(
+            tuple(skip), freeze_to, augmentation, max_zoom, views, cycles, label_smoothing
+        )
         return follow_recipe(self, spec)
 
     def predict(self, *paths: str | os.PathLike[str]) -> "Predictions":
@@ -641,7 +658,7 @@ class Learner:
         self.extract()
         with self._run.writing():
             folder = self.run / "checkpoints" / name
-            self._trainee.write_checkpoint(folder, {"epochs": self._epochs})
+            self._trainee.write_checkpoint(folder, self._so_far())
         return folder
 
     def load(self, name: str) -> "Learner":
@@ -669,6 +686,8 @@ class Learner:
             if record.get("of") == self._trainee.identity():
                 self._trainee.read_checkpoint(folder, record)
                 self._epochs = int(record["epochs"])
+                said = record.get("history")
+                self.history = History.from_dict(json.loads(said)) if said else None
                 return self
         if folders:
             raise BundleError(
@@ -679,6 +698,9 @@ class Learner:
 
     def save_run(self) -> Path:
         """Write everything about this run into its folder: the record, history and model.
+
+        With it a run that can be gone on with is finished: nothing is kept of later calls of
+        :meth:`fit` until the next one.
 
         Returns:
             The folder: ``run.json``, ``history.csv``, ``checkpoint/`` and ``bundle/``.
@@ -699,6 +721,7 @@ class Learner:
                 with folder_written_aside(run) as aside:
                     self._write_run(aside, record)
         self._run.finish()
+        self._resume, self._journal = None, None
         return run
 
     def record(self) -> dict[str, Any]:
@@ -745,10 +768,15 @@ class Learner:
             "skipped": len(self.data.skipped),
         }
 
+    def _so_far(self) -> dict[str, Any]:
+        # As text: JSON has no infinity, and a history may hold one.
+        said = json.dumps(self.history.to_dict()) if self.history else None
+        return {"epochs": self._epochs, "history": said}
+
     def _write_run(self, folder: Path, record: dict[str, Any]) -> None:
         if self.history:
             self.history.write_csv(folder / "history.csv")
-        self._trainee.write_checkpoint(folder / "checkpoint", {"epochs": self._epochs})
+        self._trainee.write_checkpoint(folder / "checkpoint", self._so_far())
         self.bundle().save(folder / "bundle")
         write_json(folder / "run.json", record)
 
@@ -772,12 +800,13 @@ class Learner:
     def _key(self) -> dict[str, Any]:
         """What this learner does, as far as it is known before training."""
         return {
-            "data": self.data.fingerprint(),
+            "data": {"pictures": self.data.fingerprint(), "rows": self._trainee.rows_digest()},
             "task": self.data.task.to_dict(),
             "body": self._trainee.preparation.wait().digest,
             "training": self.training.to_dict(),
             "device": resolve_device(self.device),
             "precision": resolve_precision(self.precision, resolve_device(self.device)),
+            "compile": self._compile,
             "purpose": self._purpose,
         }
 
@@ -787,9 +816,7 @@ class Learner:
             "training": training.to_dict(),
             "metrics": list(metrics),
             "first_epoch": self._epochs,
-            "frozen": self._trainee.frozen,
-            "augmentation": self._trainee.augmentation.to_dict(),
-            "views": self._trainee.views,
+            **self._trainee.start(),
         }
 
 

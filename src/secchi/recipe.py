@@ -6,13 +6,17 @@ those of the pictures alone: another seed or another split is a noise of its own
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from secchi.errors import SpecError, did_you_mean
-from secchi.training.history import Epoch
+from secchi.training.history import Epoch, Outcome
 from secchi.training.schedules import Cosine, Warmup
+from secchi.training.spec import Training
 from secchi.transforms.augment import Augmentation
 from secchi.values import is_whole
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from secchi.inspection.comparison import Comparison
     from secchi.inspection.predictions import Predictions
     from secchi.learner import Learner
+    from secchi.training.history import History
 
 STEPS = {
     "augment": "enable augmentation",
@@ -35,12 +40,7 @@ STEPS = {
 
 TTA = "test-time augmentation"
 
-_FALLBACK_RATE = 1e-2
 _SEARCH_STEPS = 40
-
-_SMOOTHING = 0.1
-"""Label smoothing in every step: no class is certain, and a few labels are always wrong. Validation
-losses are without it, and so higher than those of a network that is sure of itself."""
 
 _CYCLE = Warmup(Cosine(), epochs=0.3)
 """One cycle: Adam's first steps are as long as the rate in every direction, so they start small."""
@@ -55,7 +55,7 @@ class RecipeStep:
         decided: What it decided, and why.
         seconds: How long it took.
         measure: What it is judged by beside the loss: ``"accuracy"``, or ``""``.
-        score: The measure on the validation pictures, with the weights that the step leaves.
+        score: The measure on the validation pictures after it, before its weights are kept or not.
         loss: Likewise the loss; None where the step trains nothing.
         gain: Against the best before it; None where there is nothing to compare.
         kept: Whether its weights are kept; None where it trains nothing.
@@ -121,12 +121,12 @@ class Recipe:
     @property
     def verdict(self) -> str:
         """What can be said of the steps, and what cannot."""
-        rows = len(self.predictions)
+        rows, target = len(self.predictions), self.predictions.task.targets[0]
         helped = ", ".join(self.helped) or "none"
         text = f"beyond the noise of {rows:,} validation pictures helped: {helped}"
-        last = self.steps[-1]
-        if last.measure == "accuracy" and last.score is not None:
-            errors = round((1 - last.score) * rows)
+        labels = self.predictions.labels
+        if target.exclusive and self.steps[-1].measure and labels and labels.weights is None:
+            errors = int((~self.predictions.correct).sum())
             if errors <= 4:
                 text += f"; with {errors} errors left no further step could show a gain here"
             elif errors <= 10:
@@ -151,6 +151,8 @@ class RecipeSpec:
         max_zoom: How far they are enlarged.
         views: How many versions of a picture are kept, and averaged in the end.
         cycles: The most cycles of the last step; they last 1, 2, 4, … epochs.
+        label_smoothing: In every step: no class is certain, and a few labels are always wrong.
+            Validation losses are without it, and so higher than those of a network that is sure.
 
     Raises:
         SpecError: With all faults at once.
@@ -165,6 +167,7 @@ class RecipeSpec:
     max_zoom: float = 1.1
     views: int = 4
     cycles: int = 3
+    label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -177,10 +180,11 @@ class RecipeSpec:
             value = getattr(self, name)
             if not (is_whole(value) and value >= 1):
                 faults.append(f"{name} is {value!r}, not 1 or more")
-        try:
-            self.changes()
-        except SpecError as error:
-            faults += error.faults
+        for check in (self.changes, self.training):
+            try:
+                check()
+            except SpecError as error:
+                faults += error.faults
         if faults:
             raise SpecError("this recipe cannot be", faults)
 
@@ -188,17 +192,25 @@ class RecipeSpec:
         """How training pictures are changed."""
         return Augmentation.named(self.augmentation, max_zoom=self.max_zoom)
 
+    def training(self) -> Training:
+        """What every step has in common."""
+        return Training(label_smoothing=self.label_smoothing)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return dataclasses.asdict(self) | {"skip": list(self.skip)}
+        return dataclasses.asdict(self) | {"skip": sorted(self.skip)}
 
 
 def follow_recipe(learn: "Learner", spec: RecipeSpec) -> Recipe:
     """Follow the eight steps, then average over views.
 
     Args:
-        learn: What is trained; it ends with the best weights.
+        learn: What is trained; it ends with the best weights. Of its training the recipe sets
+            rates, epochs, schedule and label smoothing; its rate is where the search finds none.
         spec: What was chosen.
+
+    Raises:
+        SpecError: There is no layer group ``spec.freeze_to``.
 
     :meth:`secchi.Learner.recipe` has an example.
     """
@@ -211,29 +223,27 @@ class _Following:
     def __init__(self, learn: "Learner", spec: RecipeSpec) -> None:
         self._learn = learn
         self._spec = spec
-        self._lr: float = _FALLBACK_RATE
+        self._lr: float = learn.training.rates[-1]
         self._rates: Sequence[float] = (self._lr,)
-        self._augments = False
         self._steps: list[RecipeStep] = []
         self._best: Predictions | None = None
+        self._last: Predictions
         several = len(learn.data.task.targets) > 1 or not learn.data.classes
         self._measure = "" if several else "accuracy"
 
     def all(self) -> Recipe:
-        learn = self._learn
+        from secchi.models.network import place_of
+
+        learn, spec = self._learn, self._spec
+        if "unfreeze" not in spec.skip:
+            place_of(learn.groups().groups, spec.freeze_to)  # faults before the work
         learn.freeze().augment("none")
         for name, step in self._by_name().items():
-            if name in self._spec.skip:
-                self._note(RecipeStep(STEPS[name], "skipped", 0.0))
-            else:
-                self._note(self._timed(STEPS[name], step))
-        started = time.perf_counter()
-        averaged = learn.tta("valid", views=self._spec.views)
-        plain = self._best or learn.predictions("valid")
-        decided = f"each picture and {self._spec.views} mirrored and shifted views of it"
-        last = self._judged(TTA, decided, averaged, plain)
-        self._note(dataclasses.replace(last, seconds=time.perf_counter() - started))
-        return Recipe(tuple(self._steps), averaged)
+            if name == "restarts" and "augment" not in spec.skip:
+                learn.augment(spec.augmentation, max_zoom=spec.max_zoom, views=spec.views)
+            self._follow(STEPS[name], self._skipped if name in spec.skip else step)
+        self._follow(TTA, self._averaged)
+        return Recipe(tuple(self._steps), self._last)
 
     def _by_name(self) -> dict[str, Callable[[str], RecipeStep]]:
         return {
@@ -250,7 +260,7 @@ class _Following:
     # ---------------------------------------------------------------- the eight steps
 
     def _augment(self, name: str) -> RecipeStep:
-        spec, self._augments = self._spec, True
+        spec = self._spec
         decided = (
             f"{spec.augmentation}, zoom up to {spec.max_zoom}: what a picture may show without "
             "being of another class; from step 4 on"
@@ -258,19 +268,19 @@ class _Following:
         return RecipeStep(name, decided, 0.0)
 
     def _find(self, name: str) -> RecipeStep:
-        search = self._learn.find_lr(label_smoothing=_SMOOTHING)
-        self._lr = search.suggestion or _FALLBACK_RATE
+        search = self._learn.find_lr(self._rates, label_smoothing=self._spec.label_smoothing)
+        usual, self._lr = self._lr, search.suggestion or self._lr
         self._rates = (self._lr,)
-        return RecipeStep(name, f"{self._lr:.1e}: {_why(search)}", 0.0)
+        why = _why(search) or f"the search found nothing, so {usual:g} as usual"
+        return RecipeStep(name, f"{self._lr:.1e}: {why}", 0.0)
 
     def _features(self, name: str) -> RecipeStep:
         return self._trained(name, "2 epochs, the body frozen", lambda: self._fit(epochs=2))
 
     def _restarts(self, name: str) -> RecipeStep:
-        spec, decided = self._spec, "3 cycles of an epoch"
-        if self._augments:
-            self._learn.augment(spec.augmentation, max_zoom=spec.max_zoom, views=spec.views)
-            decided += f", {spec.views} views of each picture"
+        decided = "3 cycles of an epoch"
+        if self._learn.augmentation.alters:
+            decided += f", {self._spec.views} views of each picture"
         return self._trained(name, decided, lambda: self._fit(cycles=3, cycle_len=1))
 
     def _unfreeze(self, name: str) -> RecipeStep:
@@ -286,63 +296,90 @@ class _Following:
 
     def _lower_rates(self, name: str) -> RecipeStep:
         self._rates = self._spread(self._lr)
-        decided = (
+        shares = {1: "the head alone trains: one rate", 2: "a third of the head's rate before it"}
+        decided = shares.get(
+            len(self._rates),
             "a ninth, a third and the whole of the head's rate for early, middle and last layers: "
-            "early ones see edges, as before"
+            "early ones see edges, as before",
         )
         return RecipeStep(name, decided, 0.0)
 
     def _find_again(self, name: str) -> RecipeStep:
-        search = self._learn.find_lr(self._rates, steps=_SEARCH_STEPS, label_smoothing=_SMOOTHING)
-        found = search.suggestion
+        search = self._learn.find_lr(
+            self._rates, steps=_SEARCH_STEPS, label_smoothing=self._spec.label_smoothing
+        )
         # Epochs forgive less than a short search; and a rate above the first one would undo what
         # the head has learned.
-        self._lr = min(found / 3, self._lr) if found else self._lr
+        third = (search.suggestion or 0) / 3
+        if not third:
+            why = "the search found nothing, so the rate stays"
+        elif third >= self._lr:
+            why = f"the rate stays, which is below {third:.1e}, a third of {_why(search)}"
+        else:
+            self._lr, why = third, f"a third of {_why(search)}"
         self._rates = self._spread(self._lr) if len(self._rates) > 1 else (self._lr,)
-        return RecipeStep(name, f"{self._lr:.1e}: a third of {_why(search)}", 0.0)
+        return RecipeStep(name, f"{self._lr:.1e}: {why}", 0.0)
 
     def _doubling_cycles(self, name: str) -> RecipeStep:
         """Cycles of 1, 2, 4, … epochs; the weights of the lowest validation loss are kept."""
-        learn, lengths, lasts = self._learn, list[int](), list[Epoch]()
+        learn, lengths, ends = self._learn, list[int](), list[Epoch]()
         ended = "that many were asked for"
 
         def train() -> None:
             nonlocal ended
             for number in range(self._spec.cycles):
                 history = self._fit(schedule=_CYCLE, epochs=2**number)
-                lengths.append(2**number)
-                if not history.epochs:
+                lengths.append(len(history.epochs))
+                end = _end_of(history)
+                if end is None or history.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
                     ended = history.remark
                     break
-                last = history.epochs[-1]
-                if all(last.valid_loss < before.valid_loss for before in lasts):
+                if all(end.valid_loss < before.valid_loss for before in ends):
                     learn.save("recipe-cycle")
-                elif last.train_loss < lasts[-1].train_loss:
+                elif end.train_loss < ends[-1].train_loss:
                     ended = "overfitting, better on what it saw and worse on what it did not"
                     break
-                lasts.append(last)
-            if lasts:
+                ends.append(end)
+            if ends:
                 learn.load("recipe-cycle")
 
         step = self._trained(name, "", train)
         decided = f"cycles of {', '.join(map(str, lengths))} epochs: {ended}"
         return dataclasses.replace(step, decided=decided)
 
+    def _averaged(self, name: str) -> RecipeStep:
+        learn, views = self._learn, self._spec.views
+        self._last = learn.tta("valid", views=views)
+        decided = f"each picture and {views} mirrored and shifted views of it"
+        return self._judged(name, decided, self._last, self._best or learn.predictions("valid"))
+
     # ---------------------------------------------------------------- within
 
     def _fit(self, **changes: Any) -> Any:
-        return self._learn.fit(list(self._rates), label_smoothing=_SMOOTHING, **changes)
+        return self._learn.fit(
+            list(self._rates), label_smoothing=self._spec.label_smoothing, **changes
+        )
 
     def _spread(self, lr: float) -> Sequence[float]:
         groups = self._learn.groups()
         trained = len(groups) - groups.frozen
         return {1: (lr,), 2: (lr / 3, lr)}.get(trained, (lr / 9, lr / 3, lr))
 
-    def _timed(self, title: str, step: Callable[[str], RecipeStep]) -> RecipeStep:
-        self._learn.console.line(f"\n{len(self._steps) + 1} {title}")
+    def _follow(self, title: str, step: Callable[[str], RecipeStep]) -> None:
+        """Take a step and say what it did."""
+        say = self._learn.console.line
+        say(f"\n{len(self._steps) + 1} {title}")
         started = time.perf_counter()
-        done = step(title)
-        return dataclasses.replace(done, seconds=time.perf_counter() - started)
+        done = dataclasses.replace(step(title), seconds=time.perf_counter() - started)
+        self._steps.append(done)
+        say(f"   {done.decided}")
+        if done.gain is not None and title != TTA:  # which has said so itself
+            say(f"   {done.gain}")
+        if done.kept is False:
+            say("   its validation loss is not lower: the weights before it stay")
+
+    def _skipped(self, title: str) -> RecipeStep:
+        return RecipeStep(title, "skipped", 0.0)
 
     def _trained(self, name: str, decided: str, train: Callable[[], Any]) -> RecipeStep:
         """Train; keep the weights where the validation loss is lower than any before."""
@@ -369,24 +406,24 @@ class _Following:
         gain = compare(before, after, measure or "loss") if before is not None else None
         return RecipeStep(name, decided, 0.0, measure, score, _loss(after), gain)
 
-    def _note(self, step: RecipeStep) -> None:
-        self._steps.append(step)
-        self._learn.console.line(f"   {step.decided}")
-        if step.gain is not None:
-            self._learn.console.line(f"   {step.gain}")
-        if step.kept is False:
-            self._learn.console.line(
-                "   its validation loss is not lower: the weights before it stay"
-            )
+
+def _end_of(history: "History") -> Epoch | None:
+    """The epoch whose weights a training left."""
+    kept = [epoch for epoch in history.epochs if epoch.number == history.kept]
+    return next(iter([*kept, *history.epochs[-1:]]), None)
 
 
 def _loss(predictions: "Predictions") -> float:
-    return float("nan") if predictions.losses is None else float(predictions.losses.mean())
+    """The mean over the rows, each by its weight; infinite where it is no number."""
+    if predictions.losses is None or predictions.labels is None:
+        return math.inf
+    loss = float(np.average(predictions.losses, weights=predictions.labels.weights))
+    return loss if math.isfinite(loss) else math.inf
 
 
 def _why(search: Any) -> str:
     found = next(iter(search.suggestions.values()), None)
-    return found.why if found else "the search found nothing, so the usual one"
+    return found.why if found else ""
 
 
 def _brought(step: RecipeStep) -> str:

@@ -151,9 +151,7 @@ class RunFolder:
     def _checked(self, run: Path, wanted: Any) -> Path:
         found = _read(run / _UNFINISHED)
         if found != wanted:
-            differing = sorted(
-                k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k)
-            )
+            differing = _differing(found, wanted)
             raise SecchiError(
                 f"the run {run} was started with other settings ({', '.join(differing)}); give "
                 "the same ones, or --fresh to start anew"
@@ -262,6 +260,19 @@ def seconds_between_checkpoints(given: float | None = None) -> float:
         raise SecchiError(
             f"SECCHI_CHECKPOINT_SECONDS is {said!r}; it is a number of seconds"
         ) from None
+
+
+def _differing(one: Any, other: Any, name: str = "") -> list[str]:
+    """The names of the values in which two documents differ, such as ``training.lr``."""
+    if one == other:
+        return []
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [name]
+    inside = f"{name}." if name else ""
+    keys = sorted(one.keys() | other.keys())
+    return [
+        found for key in keys for found in _differing(one.get(key), other.get(key), inside + key)
+    ]
 
 
 def _remove(place: Path) -> None:

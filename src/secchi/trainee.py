@@ -10,10 +10,12 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from secchi.console import Console
 from secchi.data.images import ImageData
 from secchi.data.task import Labels
-from secchi.errors import DataError
+from secchi.errors import DataError, SpecError
 from secchi.features.cache import FeatureCache, temporary_bodies
 from secchi.features.extract import Extraction, extract
 from secchi.features.inputs import NetworkInputs
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from secchi.inspection.predictions import Predictions
     from secchi.models.heads import Head
     from secchi.models.network import Network
-    from secchi.training.loop import Execution, Mixing, Rows
+    from secchi.training.loop import Execution, Inputs, Mixing, Rows
     from secchi.training.memory import StepMemory
     from secchi.training.optimizers import ParameterGroup
 
@@ -111,7 +113,7 @@ class Trainee:
     @property
     def trained(self) -> "Network | Head":
         """What is trained and judged: the head on its own as long as it can."""
-        return self._network or self.head
+        return self.head if self.frozen is None else self.network
 
     @property
     def trains_body(self) -> bool:
@@ -120,8 +122,10 @@ class Trainee:
 
     @property
     def frozen(self) -> int | None:
-        """How many layer groups are frozen; None before any was thawed."""
-        return self._network.frozen if self._network else None
+        """How many layer groups are frozen; None where the body is as it came, all of it frozen."""
+        if self._network is None or not (self.trains_body or self.body_trained):
+            return None
+        return self._network.frozen
 
     @property
     def trained_names(self) -> list[str]:
@@ -132,7 +136,7 @@ class Trainee:
         """The parameters that train, by layer group."""
         from secchi.training.optimizers import ParameterGroup, one_group
 
-        if self._network is None:
+        if self._network is None or self.frozen is None:
             return one_group(self.head)
         return [ParameterGroup(name, ps) for name, ps in self._network.trained_groups()]
 
@@ -158,11 +162,6 @@ class Trainee:
             self._network.computes_all = False  # there may be room for these
 
     # ---------------------------------------------------------------- features
-
-    @property
-    def extraction(self) -> Extraction | None:
-        """What :meth:`extract` did; None where it was not asked yet."""
-        return self._extraction
 
     def extract(self) -> Extraction:
         """Compute what the cache does not know of all splits, once; unreadable ones are set aside.
@@ -208,7 +207,7 @@ class Trainee:
 
         self.extract()
         inputs = self._network_inputs()
-        self.augmentation.check_mixing(inputs.shape)
+        self._check_mixing(inputs.shape)
         split = self.data.train
         return Rows(
             inputs.augmented(split, self.augmentation, self.views, seed), self._labels("train")
@@ -218,9 +217,9 @@ class Trainee:
         """The pictures of a split as they are, and their labels."""
         from secchi.training.loop import Rows
 
-        labels = self._labels(split)
+        self._labels(split)  # faults before the work, which may set pictures aside
         self.extract()
-        return Rows(self._network_inputs().plain(self.data.split(split)), labels)
+        return Rows(self._network_inputs().plain(self.data.split(split)), self._labels(split))
 
     def predictions(self, split: str, view: View = PLAIN) -> "Predictions":
         """What the network says of a split's pictures, or of one augmented version of each.
@@ -253,6 +252,16 @@ class Trainee:
                 self._inputs = self._inputs_of(None)
         return self._inputs
 
+    def _check_mixing(self, shape: tuple[int, ...]) -> None:
+        """Refuse what cannot be mixed, before any work."""
+        self.augmentation.check_mixing(shape)
+        if not (self.augmentation.cutmix and self.trains_body and self.network.frozen_part):
+            return
+        layout = getattr(self.network.body, "output_fmt", "NCHW")  # as timm says it
+        if layout != "NCHW":
+            fault = f"cutmix cannot cut activations of {self.backbone.name}, which are {layout}"
+            raise SpecError("this augmentation cannot be", [f"{fault}; mixup takes any"])
+
     def _inputs_of(self, frozen: Prepared | None) -> NetworkInputs:
         return NetworkInputs(
             frozen,
@@ -261,12 +270,13 @@ class Trainee:
             device=self.device,
             precision=self.precision,
             progress=self.console.progress,
+            draws_views=self._network is not None and self._network.computes_all,
         )
 
     def _frozen_part(self) -> Prepared | None:
         """The frozen layers, ready to compute; None where there are none, or no cut behind them."""
         whole, network = self.preparation.wait(), self._network
-        if network is None or not (self.trains_body or self.body_trained):
+        if network is None or self.frozen is None:
             return whole
         part = network.frozen_part
         if part is None:
@@ -282,16 +292,16 @@ class Trainee:
         if self.network.frozen_part is None:
             return True
         train, valid = self.data.train, self.data.valid
-        views = [PLAIN]
+        views = [PLAIN]  # they too are judged in the end
         if self.augmentation.alters:
-            views = [View(self.augmentation, self._seed, k) for k in range(self.views)]
+            views += [View(self.augmentation, self._seed, k) for k in range(self.views)]
         cost = inputs.cost(len(train) * len(views) + len(valid))
         self._tell_once(str(cost))
         # What is kept already has taken of the room that it was promised.
-        kept = inputs.knows(valid) and all(inputs.knows(train, view) for view in views)
-        if not cost.fits and not kept:
-            self._tell_once("so the frozen layers are computed in every epoch")
-        return cost.fits or kept
+        if cost.fits or (inputs.knows(valid) and all(inputs.knows(train, view) for view in views)):
+            return True
+        self._tell_once("so the frozen layers are computed in every epoch")
+        return False
 
     # ---------------------------------------------------------------- training
 
@@ -308,15 +318,19 @@ class Trainee:
         """Settle how batch normalisation behaves, and say what a person should know."""
         if not self.trains_body:
             return
-        wanted = training.batch_statistics
-        self.network.batch_statistics = (
-            self.backbone.weights == RANDOM if wanted is None else wanted
-        )
+        self._settle_batch_statistics(training)
         names, execution = self.trained_names, self.execution()
         compiled = ", compiled" if execution.compiled else ""
         self._tell_once(
             f"training {names[0]} to {names[-1]} in {execution.precision} on "
             f"{execution.device}{compiled}"
+        )
+
+    def _settle_batch_statistics(self, training: Training) -> None:
+        """Random weights came with no statistics that are worth keeping."""
+        wanted = training.batch_statistics
+        self.network.batch_statistics = (
+            self.backbone.weights == RANDOM if wanted is None else wanted
         )
 
     def execution(
@@ -340,21 +354,52 @@ class Trainee:
         return Execution(device, precision, micro, self._compile)
 
     def step_memory(self, training: Training, rows: "Rows | None" = None) -> "StepMemory":
-        """What a training step takes, by its rows."""
-        import numpy as np
+        """What a training step takes, by its rows; measured on four, which are computed for it."""
         import torch
 
         from secchi.training.memory import step_memory
 
+        if self.trains_body:
+            self._settle_batch_statistics(training)
         execution = self.execution()
-        inputs = (rows or self.rows("train")).inputs.take(np.arange(4) % len(self.data.train))
+        inputs = rows.inputs if rows else self._few_inputs()
+        given = torch.from_numpy(inputs.take(np.arange(4) % len(inputs))).to(execution.device)
         network, mode = self.trained.to(execution.device), self.trained.training
-        given = torch.from_numpy(inputs).to(execution.device)
         memory = step_memory(network.train(), given, training, execution.precision)
         network.train(mode)
         return memory
 
+    def _few_inputs(self) -> "Inputs":
+        self.extract()
+        few = copy.copy(self.data.train)
+        few.keep(np.arange(min(4, len(few))))
+        return self._network_inputs().plain(few)
+
     # ---------------------------------------------------------------- keeping
+
+    def rows_digest(self) -> str:
+        """Names the pictures that train and validate, in their order, and what is true of them."""
+        joint = hashlib.sha256()
+        for split in (self.data.train, self.data.valid):
+            labels = self._labels(split.name)
+            parts = [*labels.values] + ([] if labels.weights is None else [labels.weights])
+            joint.update(f"{split.name} {len(split)} {len(parts)}".encode())
+            for part in (b"".join(split.digests), *(values.tobytes() for values in parts)):
+                joint.update(part)
+        return joint.hexdigest()
+
+    def start(self) -> dict[str, Any]:
+        """What a call of training starts from, as plain values: weights, inputs, augmentation."""
+        from secchi.models.groups import FEATURES
+        from secchi.training.checkpoint import weights_digest
+
+        return {
+            "weights": weights_digest(self.trained),
+            "frozen": self.frozen,
+            "point": FEATURES if self.frozen is None else self.network.point,
+            "augmentation": self.augmentation.to_dict(),
+            "views": self.views,
+        }
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint is of: heads of other classes may have its shape."""

@@ -221,7 +221,7 @@ def test_find_lr_prints_a_rate_with_its_reason_and_draws_it(
     figure = Path("learning-rate.png").absolute()
     assert lines[-2].endswith(f" s; figure: {figure}")
     rate = lines[-6].split()[2]
-    assert lines[-1] == f"next: secchi train {photos} --lr {rate}"
+    assert lines[-1] == f"next: secchi train {photos} --lr {rate} --size 64"
     with Image.open(figure) as picture:
         assert picture.format == "PNG"
         assert picture.width > 1000

@@ -320,9 +320,14 @@ def test_other_settings_start_a_run_of_their_own(
     [
         ("nothing", (), "there is no run .*/nothing; --resume names a folder in "),
         ("the finished one", (), "the run .* is finished; there is nothing to go on with"),
-        ("the other", ("--seed", 1), r"was started with other settings \(data, training\); give"),
-        ("the other", ("--set", "clip=1"), r"other settings \(training\)"),
-        ("the other", ("--max-zoom", 1.2), r"other settings \(purpose\)"),
+        (
+            "the other",
+            ("--seed", 1),
+            r"was started with other settings \(data\.pictures, data\.rows, training\.seed\); give",
+        ),
+        ("the other", ("--set", "clip=1"), r"other settings \(training\.clip\)"),
+        ("the other", ("--max-zoom", 1.2), r"other settings \(purpose\.augmentation\.max_zoom\)"),
+        ("the other", ("--compile",), r"other settings \(compile\)"),
         ("the other", ("--fresh",), "--fresh starts anew and --resume goes on"),
     ],
 )

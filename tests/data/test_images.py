@@ -647,6 +647,29 @@ def test_weights_come_with_their_rows(folder: Path) -> None:
         assert labels.weights.tolist() == wanted
 
 
+def test_weights_of_test_rows_come_with_their_labels(folder: Path) -> None:
+    parts = ["train", "train", "train", "valid", "valid", "test", "test", "test"]
+    labels = ["x", "y", "x", "x", "y", "y", "", "x"]  # one without any
+    rows = [
+        f"{name}.png,{label},{part},{i + 0.5}"
+        for i, (name, label, part) in enumerate(zip("abcdefgh", labels, parts, strict=True))
+    ]
+    table = labelled(folder, "file,label,part,weight\n" + "\n".join(rows))
+    data = ImageData.from_csv(
+        table,
+        folder / "photos",
+        label_column="label",
+        split_column="part",
+        weight_column="weight",
+    )
+    test = data.open_test("the choices are made")
+    assert names_of(data, "test") == ["f.png", "h.png"]
+    assert test.labels is not None
+    assert test.labels.weights is not None
+    assert test.labels.weights.tolist() == [5.5, 7.5]
+    assert test.targets.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("weight", "told"),
     [

@@ -673,6 +673,71 @@ def test_what_is_in_use_is_never_deleted(cache: FeatureCache) -> None:
     assert (body / "body.safetensors").exists()
 
 
+def test_a_folder_goes_with_its_last_row(cache: FeatureCache) -> None:
+    old, older = fill(cache, digests_of(10)), fill(cache, digests_of(10, start=10))
+    other = fill(cache, digests_of(10), space_of(body="another body"))
+    for folder in (old.parent, other.parent):
+        set_used(folder, HOUR)
+    set_used(old, 2 * HOUR)
+    set_used(older, 3 * HOUR)
+    size = old.stat().st_size
+    assert FeatureCache(cache.root, limit_gb=2 * size / 1e9).evict() == size
+    assert {path.name for path in old.parent.iterdir()} == {old.name, "space.json"}
+    set_used(old.parent, 2 * HOUR)
+    assert FeatureCache(cache.root, limit_gb=size / 1e9).evict() == size
+    assert not old.parent.exists()
+    assert {path.name for path in other.parent.iterdir()} == {other.name, "space.json"}
+    assert found(cache, digests_of(10), space_of(body="another body")) == set(digests_of(10))
+
+
+@pytest.mark.parametrize("minutes", [5, 15])
+def test_a_folder_without_rows_goes_unless_it_is_just_begun(
+    cache: FeatureCache, minutes: int
+) -> None:
+    file = fill(cache, digests_of(10))
+    file.unlink()
+    set_used(file.parent, 60 * minutes)
+    assert cache.evict() == 0
+    assert file.parent.exists() == (minutes < 10)
+
+
+def test_a_writer_whose_folder_another_process_removes_makes_it_again(
+    cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = fill(cache, digests_of(10))
+    file.unlink()
+    note = RowWriter._note_space
+    removals = []
+
+    def removed_after(writer: RowWriter) -> None:
+        note(writer)
+        if len(removals) < 2:
+            set_used(file.parent, HOUR)
+            cache.evict()
+            removals.append(not file.parent.exists())
+
+    monkeypatch.setattr(RowWriter, "_note_space", removed_after)
+    with cache.writer(space_of()) as writer:
+        append(writer, digests_of(10))
+    assert removals == [True, True]
+    assert writer.trouble is None
+    assert found(cache, digests_of(10)) == set(digests_of(10))
+    assert (file.parent / "space.json").exists()
+
+
+def test_a_record_that_another_process_removed_is_written_again(cache: FeatureCache) -> None:
+    with cache.writer(space_of()) as writer:
+        append(writer, digests_of(10))
+        (record,) = cache.root.rglob("space.json")
+        record.unlink()
+    (line,) = cache.usage()
+    assert (line.title, line.pictures) == ("lite0, 8 px", 10)
+    with cache.writer(space_of()) as writer:
+        append(writer, digests_of(10, start=10))
+        cache.clear()
+    assert not cache.root.exists() or list(cache.root.iterdir()) == []
+
+
 def make_body(cache: FeatureCache, name: str, size: int = 1000) -> Path:
     folder = cache.bodies / name
     folder.mkdir(parents=True)

@@ -20,6 +20,7 @@ from PIL import Image
 
 from secchi.data.pictures import Scratch, read_picture
 from secchi.errors import SecchiError
+from secchi.features import extract as module
 from secchi.features.cache import FeatureCache, Features
 from secchi.features.extract import DecodedPixels, Extraction, Ready, batched, extract
 from secchi.features.prepare import Preparation
@@ -575,6 +576,44 @@ def test_memory_does_not_grow_with_the_number_of_pictures(
     few, many = map(int, done.stdout.split())
     # The pixels of the pictures would take 81 MB more.
     assert many - few < 40
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "most"),
+    [
+        (224, 2, 445),  # 64 MB
+        (224, 64, 445),
+        (512, 16, 85),
+        (1024, 64, 63),  # one for each thread
+        (4096, 1, 1),
+    ],
+)
+def test_what_is_decoded_ahead_is_bounded_whatever_the_size_and_the_cores(
+    size: int, count: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "cores", lambda: count)
+    begun: list[bytes] = []
+
+    class Counted(View):
+        def pixels(self, files: Any, transform: Any, scratch: Any) -> Any:
+            begun.extend(digest for digest, _ in files)
+            return np.zeros((len(files), 1, 1, 3), np.uint8), {}
+
+    names = [f"{number}".encode() for number in range(1000)]
+    ahead = module.DECODED_AHEAD
+    given = (dict.fromkeys(names, ""), ImageTransform(size=size), Counted(), ahead)
+    with module._decoding(*given) as decoded:
+        deadline = time.monotonic() + 20
+        while len(begun) < 0.9 * most and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert 0.9 * most <= len(begun) <= most
+        taken = [next(decoded)[0] for _ in range(40)]
+        time.sleep(0.05)
+        # And the chunk that is being handed out.
+        assert len(begun) - len(taken) <= most + 8
+        assert taken + [digest for digest, _ in decoded] == names
+    assert set(begun) == set(names)
 
 
 def test_batches_are_consecutive_and_the_last_may_be_short() -> None:

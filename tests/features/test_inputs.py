@@ -18,6 +18,7 @@ from secchi.errors import PictureError
 from secchi.features import inputs as module
 from secchi.features import prepare
 from secchi.features.cache import FeatureCache, FeatureTable
+from secchi.features.extract import DecodedPixels, Ready, extract
 from secchi.features.inputs import Cost, NetworkInputs
 from secchi.features.prepare import Preparation, Prepared, prepare_part
 from secchi.features.runtimes import openvino_is_here, processor_has_bf16
@@ -128,6 +129,7 @@ def inputs_of(
     cache: FeatureCache,
     precision: str = "fp32",
     work: Work | None = None,
+    **options: bool,
 ) -> NetworkInputs:
     return NetworkInputs(
         frozen,
@@ -136,6 +138,7 @@ def inputs_of(
         device="cpu",
         precision=precision,
         progress=(work or Work()).progress,
+        **options,
     )
 
 
@@ -239,11 +242,12 @@ def test_pictures_are_decoded_once_where_nothing_is_frozen(
     augmented = inputs.augmented(splits["train"], SIDE_ON, views=4, seed=0)
     assert isinstance(augmented, AugmentedPixels)
     assert work.since() == {"train": 20}  # the canvas is larger
-    for _ in range(2):
-        inputs.plain(splits["train"])
+    for again in (inputs, inputs_of(None, cache, work=work)):
+        again.plain(splits["train"])
         # Another seed, another augmentation: the canvas is the same.
-        inputs.augmented(splits["train"], Augmentation.named("basic"), views=4, seed=1)
-    assert work.since() == {"train": 0}
+        again.augmented(splits["train"], Augmentation.named("basic"), views=4, seed=1)
+        # The first remembers its tables, and does not even look for them.
+        assert work.since() == ({} if again is inputs else {"train": 0})
 
 
 def test_what_is_kept_outlives_the_files(
@@ -273,7 +277,9 @@ def test_versions_are_computed_once_each_and_drawn_by_epoch(
     assert isinstance(drawn, DrawnViews)
     assert work.since() == {"train, view 1": 20, "train, view 2": 20}
     inputs.augmented(splits["train"], SIDE_ON, views=3, seed=0)
-    assert work.since() == {"train, view 1": 0, "train, view 2": 0, "train, view 3": 20}
+    assert work.since() == {"train, view 3": 20}
+    inputs_of(parts["torch"], cache, work=work).augmented(splits["train"], SIDE_ON, 3, seed=0)
+    assert work.since() == {f"train, view {number}": 0 for number in (1, 2, 3)}
     inputs.augmented(splits["train"], SIDE_ON, views=1, seed=1)
     assert work.since() == {"train, view 1": 20}
     views = [inputs.view(splits["train"], View(SIDE_ON, 0, number)) for number in range(2)]
@@ -281,6 +287,120 @@ def test_versions_are_computed_once_each_and_drawn_by_epoch(
     by_view = np.stack([view.take(slice(None)) for view in views])
     for row, given in enumerate(seen):
         assert sum(np.array_equal(given, version) for version in by_view[:, row]) == 1
+
+
+def unwritable(cache: FeatureCache) -> FeatureCache:
+    cache.root.mkdir()
+    (cache.root / "features").write_text("a file where a folder should be")
+    return cache
+
+
+@pytest.mark.parametrize("kind", ["activations", "pixels"])
+def test_what_could_not_be_kept_is_remembered(
+    kind: str, splits: dict[str, PictureSplit], parts: dict[str, Prepared], cache: FeatureCache
+) -> None:
+    work, split = Work(), splits["train"]
+    frozen = parts["torch"] if kind == "activations" else None
+    inputs = inputs_of(frozen, unwritable(cache), work=work)
+    assert not inputs.knows(split)
+    with pytest.warns(UserWarning, match="work goes on from memory"):
+        first = inputs.plain(split)
+    assert work.since() == {"train": 20}
+    assert inputs.plain(split) is first
+    assert inputs.knows(split)
+    assert not inputs.knows(splits["valid"])
+    with pytest.warns(UserWarning, match="work goes on from memory"):
+        drawn = inputs.augmented(split, SIDE_ON, views=2, seed=0)
+    assert work.since().keys() == (
+        {"train, view 1", "train, view 2"} if kind == "activations" else {"train"}
+    )
+    again = inputs.augmented(split, SIDE_ON, views=2, seed=0)
+    assert np.array_equal(again.take(slice(None), 1), drawn.take(slice(None), 1))
+    if kind == "activations":
+        assert inputs.view(split, View(SIDE_ON, 0, 1)) is drawn._versions[1]
+    # Fewer pictures are other rows.
+    some = PictureSplit("train", split.files[:5], [survey(file) for file in split.files[:5]])
+    assert work.since() == {}
+    with pytest.warns(UserWarning, match="work goes on from memory"):
+        assert len(inputs.plain(some)) == 5
+    assert work.since() == {"train": 5}
+
+
+def test_what_is_remembered_outlives_its_file(
+    splits: dict[str, PictureSplit], cache: FeatureCache
+) -> None:
+    inputs = inputs_of(None, cache)
+    wanted = inputs.plain(splits["train"]).take(slice(None))
+    cache.clear()
+    assert np.array_equal(inputs.plain(splits["train"]).take(slice(None)), wanted)
+    assert cache.usage() == []
+
+
+@pytest.mark.parametrize("bound", ["memory", "tables"])
+def test_no_more_is_remembered_than_memory_and_open_files_allow(
+    bound: str,
+    splits: dict[str, PictureSplit],
+    cache: FeatureCache,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work, split = Work(), splits["train"]
+    inputs = inputs_of(None, unwritable(cache) if bound == "memory" else cache, work=work)
+    row = inputs.cost(1).bytes
+    if bound == "memory":
+        monkeypatch.setattr(module, "IN_MEMORY", 30 * row)
+    else:
+        monkeypatch.setattr(module, "MOST_TABLES", 2)
+    count = 20 if bound == "memory" else 8
+    pictures = [survey(file) for file in split.files]
+    lots = [slice(0, count), slice(1, count // 2), slice(2, count)]
+    some = [PictureSplit("train", split.files[lot], pictures[lot]) for lot in lots]
+    expected = (
+        pytest.warns(UserWarning, match="memory") if bound == "memory" else contextlib.nullcontext()
+    )
+    with expected:
+        first, second = inputs.plain(some[0]), inputs.plain(some[1])
+        assert inputs.plain(some[0]) is first  # used later than the second
+        third = inputs.plain(some[2])
+        assert inputs.plain(some[2]) is third
+        assert inputs.plain(some[1]) is not second
+
+
+def test_versions_drawn_as_pixels_are_those_behind_the_activations_that_are_kept(
+    splits: dict[str, PictureSplit],
+    parts: dict[str, Prepared],
+    network: Network,
+    cache: FeatureCache,
+    tmp_path: Path,
+) -> None:
+    split, rows = splits["train"], np.array([3, 0, -1, 3, 11])
+    pixels = [
+        extract(
+            split.files,
+            split.digests,
+            Ready(DecodedPixels(TRANSFORM)),
+            cache,
+            view=View(SIDE_ON, 5, number),
+        ).table(split.digests)
+        for number in range(3)
+    ]
+    wanted = DrawnViews(pixels, split.digests, seed=5)
+    small = FeatureCache(tmp_path / "small", limit_gb=1e-5)
+    kept = inputs_of(parts["torch"], cache).augmented(split, SIDE_ON, views=3, seed=5)
+    for place in (cache, small):  # where the pixels have room, and where they are decoded each time
+        inputs = inputs_of(None, place, draws_views=True)
+        drawn = inputs.augmented(split, SIDE_ON, views=3, seed=5)
+        assert isinstance(drawn, DrawnViews)
+        assert (len(drawn), drawn.width) == (20, 3 * 64 * 64)
+        for epoch in range(4):
+            seen = drawn.take(rows, epoch)
+            assert np.array_equal(seen, wanted.take(rows, epoch))
+            with torch.no_grad():
+                activations = network.frozen_part(network._normalized(torch.from_numpy(seen)))
+            given = torch.from_numpy(kept.take(rows, epoch))
+            torch.testing.assert_close(given, activations.contiguous(), rtol=1e-3, atol=1e-4)
+    assert not list((tmp_path / "small").rglob("*.rows"))
+    plain = inputs_of(None, cache, draws_views=True)
+    assert isinstance(plain.augmented(split, Augmentation(), views=3, seed=5), FeatureTable)
 
 
 def test_a_version_of_pixels_is_not_kept(
@@ -374,7 +494,8 @@ def trained(
         assert split.labels is not None
         given = inputs.plain(split)
         if views and name == "train":
-            given = DrawnViews([inputs.view(split, view) for view in views], seed=9)
+            versions = [inputs.view(split, view) for view in views]
+            given = DrawnViews(versions, split.digests, seed=9)
         rows[name] = Rows(given, split.labels)
     training = Training("sgd", lr=(1e-3, 3e-2), epochs=3, batch_size=8, seed=4).but(**settings)
     history = train(
@@ -402,7 +523,7 @@ def test_losses_are_the_same_whether_frozen_layers_are_computed_once_or_every_ti
 ) -> None:
     if runtime == "openvino" and not openvino_is_here():
         pytest.skip("OpenVINO is not installed")
-    assert parts[runtime].runtime_name("cpu", "fp32").startswith(runtime)
+    assert parts[runtime].space({}, "cpu", "fp32").runtime.startswith(runtime)
     once, one = trained(network, inputs_of(parts[runtime], cache), splits)
     always, other = trained(network, inputs_of(None, cache), splits)
     np.testing.assert_allclose(losses(once), losses(always), rtol=1e-4)

@@ -31,9 +31,9 @@ from secchi.features.prepare import (
     _smooth_pictures,
     prepare_part,
 )
-from secchi.features.runtimes import openvino_is_here
+from secchi.features.runtimes import TorchRuntime, openvino_is_here
 from secchi.models.backbones import RANDOM, Backbone
-from secchi.models.groups import cut, layer_groups
+from secchi.models.groups import FEATURES, cut, layer_groups
 from secchi.transforms.images import ImageTransform
 
 SMALL = Backbone("mobilenetv3_small_050", RANDOM, size=32)
@@ -122,7 +122,7 @@ def test_the_runtime_computes_what_the_network_computes(small_cache: FeatureCach
 def test_the_name_of_the_runtime_is_known_without_opening_it(small_cache: FeatureCache) -> None:
     prepared = ready_in(small_cache)
     for precision in ("fp32", "bf16"):
-        name = prepared.runtime_name("cpu", precision)
+        name = prepared.space({}, "cpu", precision).runtime
         assert name == prepared.runtime("cpu", precision).name
         assert name == f"{'openvino' if openvino_is_here() else 'torch-cpu'}-{precision}"
 
@@ -133,7 +133,10 @@ def test_a_body_is_found_by_the_weights_in_a_file(
 ) -> None:
     prepared = ready_in(small_cache)
     file = tmp_path / "model.safetensors"
-    save_file({prefix + key: value for key, value in load_file(prepared.weights).items()}, file)
+    state = {prefix + key: value for key, value in load_file(prepared.weights).items()}
+    if prefix:  # the file of a bundle
+        state["head.center"] = torch.zeros(prepared.width)
+    save_file(state, file)
     again = ready_in(small_cache, Backbone(SMALL.name, str(file), size=32))
     assert again.digest == prepared.digest
 
@@ -219,7 +222,7 @@ def test_a_body_made_ready_for_a_gpu_is_converted_when_a_processor_needs_it(
     (folder / "body.json").write_text(json.dumps(record))
     made = Preparation(SMALL, copied, "cpu").wait()
     assert (made.folder / "model.xml").exists()
-    assert made.runtime_name("cpu", "fp32") == "openvino-fp32"
+    assert made.space({}, "cpu", "fp32").runtime == "openvino-fp32"
 
 
 def test_a_body_that_could_not_be_converted_stays_as_it_is(copied: FeatureCache) -> None:
@@ -547,7 +550,7 @@ def test_activations_are_kept_in_the_precision_that_they_are_computed_in(
         assert space.dtype == dtype
         assert (space.body, space.width) == (prepared.digest, prepared.width)
         assert space.shape == prepared.shape
-        assert space.runtime == prepared.runtime_name("cpu", precision)
+        assert space.runtime == prepared.runtime("cpu", precision).name
         assert (space.transform, space.title) == ({"a": 1}, prepared.title)
 
 
@@ -598,13 +601,75 @@ def test_a_part_is_found_again_without_any_work(
     assert folders_in(own_parts) == [folder.name]
 
 
+def test_opening_a_runtime_is_using_the_part(
+    small_cache: FeatureCache, own_parts: FeatureCache
+) -> None:
+    prepared = prepare_part(*part_of(SMALL.build()), ready_in(small_cache), own_parts, "cpu")
+    for path in (prepared.folder, *prepared.folder.iterdir()):
+        os.utime(path, (0, 0))
+    prepared.runtime("cpu", "fp32")
+    assert FeatureCache(own_parts.root, limit_gb=0).evict() == 0
+    assert (prepared.folder / "body.safetensors").exists()
+
+
+def test_a_whole_body_is_the_same_as_a_part_and_from_a_file(
+    copied: FeatureCache, tmp_path: Path
+) -> None:
+    """A body that was trained and frozen is not converted again for its bundle."""
+    whole, body = ready_in(copied), SMALL.build()
+    prepared = prepare_part(body, FEATURES, whole, copied, "cpu")
+    assert (prepared.digest, prepared.folder) == (whole.digest, whole.folder)
+    with torch.no_grad():
+        next(body.parameters()).view(-1)[0] += 1e-3
+    prepared = prepare_part(body, FEATURES, whole, copied, "cpu")
+    assert prepared.digest != whole.digest
+    assert prepared.network is body
+    file = tmp_path / "trained.safetensors"
+    save_file(body.state_dict(), file)
+    again = ready_in(copied, Backbone(SMALL.name, str(file), size=32))
+    assert (again.digest, again.folder, again.title) == (
+        prepared.digest,
+        prepared.folder,
+        prepared.title,
+    )
+    assert again.space({}, "cpu", "fp32") == prepared.space({}, "cpu", "fp32")
+    assert again.space({}, "cpu", "fp32").key == prepared.space({}, "cpu", "fp32").key
+    assert {line.title for line in copied.usage()} == {
+        "mobilenetv3_small_050 (mobilenetv3_small_050), 32 px"
+    }
+
+
+def test_what_layers_keep_for_themselves_stays_fit_for_training(tmp_path: Path) -> None:
+    class Keeping(torch.nn.Module):
+        kept: torch.Tensor | None = None
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            if self.kept is None:  # as some networks keep what depends on the size alone
+                self.kept = torch.full((3,), float(batch.shape[-1]))
+            return self.weight * self.kept * batch.mean((2, 3))
+
+    for use in ("converting", "computing"):
+        body = Keeping().eval()
+        if use == "converting":
+            _convert(body, ImageTransform(32), "cpu", flat=True)
+        else:
+            TorchRuntime(body, ImageTransform(32), "cpu", "fp32").compute(_smooth_pictures(8, 32))
+        assert body.kept is not None
+        assert not body.kept.is_inference()
+        body(torch.ones(2, 3, 32, 32)).sum().backward()
+
+
 @needs_openvino
 def test_a_damaged_part_is_made_again(small_cache: FeatureCache, own_parts: FeatureCache) -> None:
     (folder,) = own_parts.bodies.iterdir()
     damage(folder / "model.bin")
     prepared = prepare_part(*part_of(SMALL.build()), ready_in(small_cache), own_parts, "cpu")
     assert prepared.folder == folder
-    assert prepared.runtime_name("cpu", "fp32") == "openvino-fp32"
+    assert prepared.space({}, "cpu", "fp32").runtime == "openvino-fp32"
     assert leftovers(own_parts) == []
 
 
@@ -656,7 +721,7 @@ def test_a_part_in_a_read_only_cache_is_used_as_it_is(
         assert cache.place_for_bodies() != cache.bodies
         prepared = prepare_part(*given, cache, "cpu")
         assert prepared.folder.parent == cache.bodies
-        assert prepared.runtime_name("cpu", "fp32") == "openvino-fp32"
+        assert prepared.space({}, "cpu", "fp32").runtime == "openvino-fp32"
         other = prepare_part(*part_of(SMALL.build(), 1), given[-1], cache, "cpu")
         assert other.folder.parent == no_temporary_folder_yet[0]
 

@@ -174,7 +174,7 @@ def tables_of(
     cache: FeatureCache, views: int, rows: int, shape: tuple[int, ...] = (3,)
 ) -> list[FeatureTable]:
     """Tables whose every number is 1000 times the view, plus the row."""
-    digests = [hashlib.sha256(str(row).encode()).digest() for row in range(rows)]
+    digests = names_of(rows)
     tables = []
     for view in range(views):
         space = Space("a body", {"view": view}, "torch", int(np.prod(shape)), "", shape)
@@ -188,12 +188,16 @@ def tables_of(
     return tables
 
 
+def names_of(rows: int) -> list[bytes]:
+    return [hashlib.sha256(str(row).encode()).digest() for row in range(rows)]
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], DrawnViews]:
     tables = tables_of(FeatureCache(tmp_path_factory.mktemp("cache")), 4, 50)
 
     def drawn(views: int, seed: int) -> DrawnViews:
-        return DrawnViews(tables[:views], seed)
+        return DrawnViews(tables[:views], names_of(50), seed)
 
     return drawn
 
@@ -253,8 +257,20 @@ def test_another_seed_draws_others(drawn: Callable[[int, int], DrawnViews]) -> N
     assert not np.array_equal(one, other)
 
 
+def test_a_pictures_content_decides_what_is_drawn_not_its_place(cache: FeatureCache) -> None:
+    tables, names = tables_of(cache, 4, 50), names_of(50)
+    order = np.random.default_rng(0).permutation(50)[:40]
+    spaces = [Space("a body", {"view": view}, "torch", 3, "", (3,)) for view in range(4)]
+    moved = [names[place] for place in order]
+    others = [cache.find(space, names).table(moved) for space in spaces]
+    for epoch in range(3):
+        before = DrawnViews(tables, names, seed=1).take(slice(None), epoch)
+        after = DrawnViews(others, moved, seed=1).take(slice(None), epoch)
+        assert np.array_equal(after, before[order])
+
+
 def test_versions_keep_the_shape_of_their_rows(cache: FeatureCache) -> None:
-    inputs = DrawnViews(tables_of(cache, 3, 9, (2, 4, 5)), seed=0)
+    inputs = DrawnViews(tables_of(cache, 3, 9, (2, 4, 5)), names_of(9), seed=0)
     assert (len(inputs), inputs.width) == (9, 40)
     assert inputs.take(np.array([4, 4, 0]), 1).shape == (3, 2, 4, 5)
     assert inputs.take(slice(0, 0), 1).shape == (0, 2, 4, 5)
@@ -359,6 +375,19 @@ def test_no_epoch_looks_like_a_version_that_is_kept(files: Files) -> None:
     for epoch in range(3):
         inputs = augmented(files, SIDE_ON).take(slice(None), epoch)
         assert not any(np.array_equal(inputs, version) for version in kept)
+
+
+@pytest.mark.parametrize("canvas", ["kept", "decoded"])
+def test_a_numbered_version_is_that_of_the_view_in_every_epoch(
+    files: Files, cache: FeatureCache, canvas: str
+) -> None:
+    larger = SIDE_ON.canvas(TRANSFORM)
+    given = table_of(files, cache, larger) if canvas == "kept" else pixels_of(files, larger)
+    digests = [digest for digest, _ in files]
+    inputs = AugmentedPixels(given, digests, SIDE_ON, TRANSFORM, seed=1, number=2)
+    wanted = seen(View(SIDE_ON, seed=1, number=2), files)
+    for epoch in range(2):
+        assert np.array_equal(inputs.take(slice(None), epoch), wanted)
 
 
 def test_kept_pictures_are_augmented_as_those_that_are_decoded(

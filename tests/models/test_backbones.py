@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from secchi.errors import BackboneError
 from secchi.models.backbones import RANDOM, Backbone, _timm_key, read_weights, weights_digest
+from secchi.models.heads import Head
 
 SMALL = "mobilenetv3_small_050"
 
@@ -222,9 +223,32 @@ def test_a_bundles_file_gives_its_body_and_leaves_its_head(
     small_state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     file = tmp_path / "model.safetensors"
-    head = {"head.weight": torch.zeros(2, 3)}
+    head = {f"head.{k}": v for k, v in Head(3, 2).state_dict().items()}
     save_file({f"body.{k}": v for k, v in small_state.items()} | head, file)
     assert weights_digest(read_weights(file)) == weights_digest(small_state)
+
+
+class BodyInside(torch.nn.Module):
+    """Its layers are called as timm's TResNet calls its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.ModuleDict({"conv1": torch.nn.Conv2d(3, 4, 3)})
+        self.head = torch.nn.ModuleDict({"fc": torch.nn.Linear(4, 2)})
+
+
+@pytest.mark.parametrize("with_head", [True, False])
+def test_layers_that_are_called_body_keep_their_names(with_head: bool, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    state = BodyInside().state_dict()
+    if not with_head:
+        state = {k: v for k, v in state.items() if k.startswith("body.")}
+    save_file(state, file)
+    assert weights_digest(read_weights(file)) == weights_digest(state)
+    # A bundle of it names the same layers "body.body.…".
+    bundle = {f"body.{k}": v for k, v in state.items()} | {"head.center": torch.zeros(4)}
+    save_file(bundle, file)
+    assert weights_digest(read_weights(file)) == weights_digest(state)
 
 
 @pytest.mark.parametrize("name", ["resnet18", SMALL, "convnext_atto", "vit_tiny_patch16_224"])

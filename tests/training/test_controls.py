@@ -1,6 +1,7 @@
 """What a training may be asked for beside its optimizer, against loops written by hand."""
 
 import math
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -333,6 +334,49 @@ def test_mixed_inputs_are_learned_with_their_shares_of_both_truths() -> None:
 def test_a_mixing_that_leaves_a_batch_alone_changes_nothing() -> None:
     plain, mixed = trained(SGD)[0], trained(SGD, mixing=lambda inputs, seed: (inputs, None))[0]
     assert all(torch.equal(value, weights(plain)[key]) for key, value in weights(mixed).items())
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_one_of_the_accumulated_batches_is_in_memory_at_a_time(mixes: bool) -> None:
+    held: list[weakref.ref[NDArray[np.float32]]] = []
+
+    class Watched(InMemory):
+        def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> NDArray[np.float32]:
+            assert [ref for ref in held if ref() is not None] == []
+            taken = super().take(rows, epoch)
+            held.append(weakref.ref(taken))
+            return taken
+
+    def mixing(inputs: Tensor, seed: int) -> tuple[Tensor, None]:
+        return inputs, None
+
+    plain = rows_of()
+    rows = Rows(Watched(plain.inputs.values), plain.labels)
+    trained(SGD.but(accumulate=4), rows, mixing=mixing if mixes else None)
+    assert len(held) == 3 * PER_EPOCH
+
+
+def test_mixing_leaves_the_weights_of_rows_together_as_they_are() -> None:
+    """One share for a batch: a step is the mean over the weights of its rows, mixed or not."""
+    rows = rows_of(count=BATCH, weighted=True)
+
+    def mixing(inputs: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return 0.7 * inputs + 0.3 * inputs.roll(1, 0), torch.full((len(inputs),), 0.7)
+
+    found, history = trained(SGD.but(epochs=1), rows, mixing=mixing)
+    net, counts = network(), torch.from_numpy(rows.labels.weights)
+    ((inputs, truth),) = batches(rows, 1)
+    order = stream(SGD.seed, "batch order of epoch 0").permutation(BATCH)
+    counts = counts[torch.from_numpy(order)]
+    outputs = net(mixing(inputs, 0)[0])
+    mine = 0.7 * counts * functional.cross_entropy(outputs, truth, reduction="none")
+    before = 0.3 * counts.roll(1)
+    theirs = before * functional.cross_entropy(outputs, truth.roll(1), reduction="none")
+    loss = (mine + theirs).sum() / (0.7 * counts + before).sum()
+    loss.backward()
+    torch.optim.SGD(net.parameters(), lr=LR).step()
+    assert_close(found, net)
+    assert history.epochs[0].train_loss == pytest.approx(loss.item(), rel=1e-5)
 
 
 def test_every_accumulated_batch_is_mixed_by_a_seed_of_its_own() -> None:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from secchi.data.task import Labels, Target, Task
+from secchi.errors import DataError
 from secchi.training.history import History, Outcome
 from secchi.training.loop import Execution, Rows, evaluate, train
+from secchi.training.optimizers import Optimizer
 from secchi.training.spec import Training
 
 TASK = Task((Target.classify("pet", ["cat", "dog", "mouse"]),))
@@ -291,6 +293,102 @@ def test_where_not_even_one_row_fits_the_last_good_epoch_is_left(
         trained(before, training.but(epochs=step // PER_EPOCH), execution=execution)
     assert_equal(net, before)
     assert f"after {step} steps out of memory: not even one row fits" in str(history)
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}])
+@pytest.mark.parametrize("step", [0, 2 * PER_EPOCH + 1])
+def test_where_the_optimizer_has_no_memory_the_last_good_epoch_is_left(
+    step: int, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that were moved in part do not stay."""
+    training, before = TRAINING.but(**changes), Network()
+    if step >= PER_EPOCH:
+        trained(before, training.but(epochs=step // PER_EPOCH))
+    move, calls = Optimizer.step, 0
+
+    def step_(self: Optimizer, *arguments: float) -> None:
+        nonlocal calls
+        move(self, *arguments)
+        calls += 1
+        if calls == step + 1:
+            raise MemoryError
+
+    monkeypatch.setattr(Optimizer, "step", step_)
+    net = Network()
+    history = trained(net, training)
+    assert history.outcome is Outcome.OUT_OF_MEMORY
+    assert history.steps == step
+    assert len(history.epochs) == step // PER_EPOCH
+    assert "what the optimizer remembers" in history.remark
+    assert_equal(net, before)
+    assert not net.training
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def sizes_in(net: nn.Module) -> list[int]:
+    """The rows of every forward pass in training mode, as they come."""
+    seen: list[int] = []
+    net.register_forward_pre_hook(
+        lambda module, inputs: seen.append(len(inputs[0])) if module.training else None
+    )
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "micro", "expected"),
+    [
+        ({}, None, [16, 17]),
+        ({"accumulate": 2}, None, [16, 17]),  # one step
+        ({}, 4, [4, 4, 4, 4, 4, 4, 4, 5]),
+        ({}, 5, [5, 5, 6, 5, 5, 5, 2]),
+        ({}, 1, [2] * 8 + [2] * 7 + [3]),
+    ],
+)
+def test_a_row_that_is_left_over_joins_others_where_batches_are_normalised(
+    changes: dict[str, Any], micro: int | None, expected: list[int]
+) -> None:
+    training = TRAINING.but(epochs=2, **changes)
+    net = Network(norm=True)
+    seen = sizes_in(net)
+    history = trained(net, training, rows_of(count=33), execution=Execution(micro=micro))
+    assert history.outcome is Outcome.COMPLETED
+    assert seen == expected * 2
+    assert history.steps == 2 * (1 if "accumulate" in changes else 2)
+
+
+def test_a_row_that_is_left_over_stays_alone_where_it_can() -> None:
+    net = Network()
+    seen = sizes_in(net)
+    assert trained(net, TRAINING.but(epochs=1), rows_of(count=33)).steps == 3
+    assert seen == [16, 16, 1]
+
+
+def test_batch_normalisation_sees_two_rows_at_least_where_memory_is_short() -> None:
+    def spoil(outputs: Tensor, number: int, trains: bool) -> Tensor:
+        if trains and len(outputs) > 3:
+            raise MemoryError
+        return outputs
+
+    net = Network(spoil, norm=True)
+    seen = sizes_in(net)
+    assert trained(net, TRAINING.but(epochs=1)).outcome is Outcome.COMPLETED
+    assert seen == [16, 8, 4] + [2] * 32
+
+    def all_of_it(outputs: Tensor, number: int, trains: bool) -> Tensor:
+        if trains:
+            raise MemoryError
+        return outputs
+
+    net = Network(all_of_it, norm=True)
+    seen = sizes_in(net)
+    assert trained(net).outcome is Outcome.OUT_OF_MEMORY
+    assert seen == [16, 8, 4, 2]
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(1, 16), (5, 1)])
+def test_one_row_cannot_be_normalised_by_itself(count: int, batch_size: int) -> None:
+    with pytest.raises(DataError, match="batch normalisation cannot use the statistics of one row"):
+        trained(Network(norm=True), TRAINING.but(batch_size=batch_size), rows_of(count=count))
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:

@@ -89,6 +89,17 @@ def test_the_weights_that_were_kept_are_told_where_they_are_not_the_last() -> No
     assert told.endswith("the weights of epoch 0 are kept, the lowest validation loss")
 
 
+@pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.OUT_OF_MEMORY])
+def test_of_a_run_that_went_wrong_one_epoch_is_told_whose_weights_are_left(
+    outcome: Outcome,
+) -> None:
+    run = history({"a": 1.0}, {"a": 2.0}, outcome=outcome)
+    assert run.remark == f"after 7 steps {outcome}; the weights are those of the last good epoch"
+    best = dataclasses.replace(run, kept=0).remark
+    assert best.endswith("; the weights of epoch 0 are kept, the lowest validation loss")
+    assert "last good epoch" not in best
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 def test_what_is_written_as_plain_values_makes_the_same_history(outcome: Outcome) -> None:
     training = Training("sgd", lr=(1e-3, 1e-2), schedule=Restarts(2), ema=0.9)

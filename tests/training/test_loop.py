@@ -321,6 +321,11 @@ def test_no_rows_have_no_loss_and_no_metrics() -> None:
     assert math.isnan(found.metrics["accuracy"])
 
 
+def frozen(inputs: int, outputs: int) -> nn.Module:
+    layers = nn.Sequential(nn.Linear(inputs, outputs), nn.Conv2d(3, 4, 3))
+    return layers.requires_grad_(False)
+
+
 def test_a_small_step_stays_on_one_core_and_others_use_all() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -330,11 +335,16 @@ def test_a_small_step_stays_on_one_core_and_others_use_all() -> None:
             ("small", nn.Linear(6, 3)),
             ("large", nn.Linear(600, 3000)),
             ("convolution", nn.Conv2d(3, 4, 3)),
+            ("head of frozen layers", nn.Sequential(frozen(600, 3000), nn.Linear(6, 3))),
+            ("frozen", frozen(600, 3000)),
         ):
             with contextlib.suppress(KeyboardInterrupt), loop.threads_for(net, 16):
                 cores[name] = torch.get_num_threads()
                 raise KeyboardInterrupt
             assert torch.get_num_threads() == 2
-        assert cores == {"small": 1, "large": 2, "convolution": 2}
+        assert cores == {
+            **{"small": 1, "large": 2, "convolution": 2},
+            **{"head of frozen layers": 1, "frozen": 2},
+        }
     finally:
         torch.set_num_threads(before)

@@ -54,7 +54,9 @@ plain_schedules = st.one_of(
     st.builds(Polynomial, st.floats(0.1, 4), parts),
 )
 schedules = st.one_of(
-    plain_schedules, st.builds(Warmup, plain_schedules, st.floats(0, 5, exclude_min=False))
+    plain_schedules,
+    st.builds(Warmup, plain_schedules.filter(lambda each: each.length is None), st.floats(0, 5)),
+    st.builds(Warmup, plain_schedules, st.integers(0, 5)),
 )
 
 
@@ -256,6 +258,7 @@ def test_the_epochs_of_many_doubling_cycles_are_known_at_once() -> None:
 def test_a_warmed_up_schedule_is_itself_over_the_steps_that_remain(
     schedule: Schedule, warm: int, rest: int, per_epoch: int
 ) -> None:
+    warm *= per_epoch if schedule.length is not None else 1  # such a rise takes whole epochs
     warmed = Warmup(schedule, epochs=warm / per_epoch)
     later = places(warm + rest, per_epoch)[warm:]
     alone = places(rest, per_epoch)
@@ -264,6 +267,13 @@ def test_a_warmed_up_schedule_is_itself_over_the_steps_that_remain(
     first = schedule.factor(alone[0])
     rise = [warmed.factor(at) for at in places(warm + rest, per_epoch)[:warm]]
     assert_equal(rise, [first * (step + 1) / (warm + 1) for step in range(warm)])
+
+
+def test_a_run_of_restarts_behind_a_warm_up_ends_with_a_cycle() -> None:
+    schedule = Warmup(Restarts(2, cycle_mult=2), epochs=2)
+    assert schedule.length == 5
+    ours = factors(schedule, steps=5 * 4, per_epoch=4)
+    assert [step for step, factor in enumerate(ours) if factor == 1.0] == [8, 12]
 
 
 def test_a_warm_up_of_no_epochs_changes_nothing() -> None:
@@ -418,6 +428,16 @@ def test_faults_within_a_warm_up_are_told_with_its_own() -> None:
     assert len(caught.value.faults) == 3
     assert caught.value.faults[0].startswith("in schedule: every is 0")
     assert caught.value.faults[2].startswith("epochs is -1")
+
+
+@pytest.mark.parametrize("behind", [Restarts(3), Warmup(Restarts(3), 1)])
+def test_a_warm_up_of_broken_epochs_is_refused_before_whole_cycles(behind: Schedule) -> None:
+    words = f"epochs is 0.5, and {behind.name} fills whole epochs"
+    with pytest.raises(SpecError, match=words):
+        Warmup(behind, epochs=0.5)
+    with pytest.raises(SpecError, match=words):
+        schedule_named({"name": "warmup", "schedule": behind.to_dict(), "epochs": 0.5})
+    assert Warmup(behind, epochs=1).length == (behind.length or 0) + 1
 
 
 def test_the_nearest_name_is_suggested() -> None:

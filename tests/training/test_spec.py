@@ -203,6 +203,24 @@ def test_but_refuses_cycles_with_epochs_or_another_schedule() -> None:
         Training().but(cycles=3, epochs=4, schedule="cosine")
 
 
+def test_but_refuses_epochs_and_a_schedule_that_takes_others() -> None:
+    for schedule in (Restarts(3), Restarts(3).to_dict(), Warmup(Restarts(2), 1)):
+        with pytest.raises(SpecError, match="epochs is 5, .* takes 3") as caught:
+            Training().but(epochs=5, schedule=schedule, lr=-1)
+        assert len(caught.value.faults) == 2
+        assert Training().but(epochs=3, schedule=schedule).epochs == 3
+    assert Training().but(epochs=5, schedule="cosine").epochs == 5
+
+
+def test_but_tells_epochs_and_a_schedule_that_cannot_be_once_each() -> None:
+    with pytest.raises(SpecError) as caught:
+        Training().but(epochs="five", schedule=Restarts(3))
+    assert [fault.split()[0] for fault in caught.value.faults] == ["epochs"]
+    with pytest.raises(SpecError) as caught:
+        Training().but(epochs=5, schedule={"name": "restarts"})
+    assert caught.value.faults == ("restarts needs cycles",)
+
+
 def test_but_tells_wrong_cycles_with_the_other_faults() -> None:
     with pytest.raises(SpecError) as caught:
         Training().but(cycles=0, lr=-1, cycle=3)

@@ -1,5 +1,8 @@
 """One step: the gradient of the mean loss over its rows, however they are cut up."""
 
+import weakref
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +13,7 @@ from secchi.data.task import Kind, Target, Task
 from secchi.training.losses import task_losses
 from secchi.training.optimizers import Optimizer, one_group
 from secchi.training.spec import Training
-from secchi.training.steps import Batch, forward, gradient_step
+from secchi.training.steps import Batch, forward, gradient_step, pieces
 
 PET = Target.classify("pet", ["cat", "dog", "mouse"])
 TASK = Task((PET, Target("weight", Kind.REGRESSION)))
@@ -42,8 +45,18 @@ def step(
     optimizer = Optimizer(Training(), one_group(net))
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)  # of an earlier step
-    loss = gradient_step(net, optimizer, TASK, batches, micro=micro, smoothing=smoothing)
+    loss = gradient_step(
+        net, optimizer, TASK, batches, total=weight(batches), micro=micro, smoothing=smoothing
+    )
     return loss.item(), gradients(net)
+
+
+def weight(batches: list[Batch]) -> float:
+    """Of all truths that count, those of both rows where rows are mixed."""
+    terms = [term for batch in batches for term in batch.terms()]
+    return sum(
+        len(term.values[0]) if term.weights is None else term.weights.sum().item() for term in terms
+    )
 
 
 def gradients(net: nn.Module) -> dict[str, Tensor]:
@@ -146,9 +159,49 @@ def test_mixed_rows_cost_their_shares_of_both_truths() -> None:
 def test_the_loss_carries_no_graph() -> None:
     net = network()
     optimizer = Optimizer(Training(), one_group(net))
-    loss = gradient_step(net, optimizer, TASK, [batch_of(4)], micro=4)
+    loss = gradient_step(net, optimizer, TASK, [batch_of(4)], total=4.0, micro=4)
     assert loss.ndim == 0
     assert not loss.requires_grad
+
+
+def test_a_batch_is_forgotten_before_the_next_one_is_made() -> None:
+    held: list[weakref.ref[Tensor]] = []
+
+    def batches() -> Iterator[Batch]:
+        for seed in range(3):
+            assert [ref for ref in held if ref() is not None] == []
+            yield remembered(batch_of(4, weighted=True, mixed=True, seed=seed))
+
+    def remembered(batch: Batch) -> Batch:
+        tensors = [batch.inputs, *batch.values, batch.weights, batch.own]
+        held.extend(weakref.ref(tensor) for tensor in tensors if tensor is not None)
+        return batch
+
+    net = network()
+    optimizer = Optimizer(Training(), one_group(net))
+    gradient_step(net, optimizer, TASK, batches(), total=12.0, micro=3)
+    assert len(held) == 15
+
+
+@given(rows=st.integers(0, 200), size=st.integers(1, 50), least=st.integers(1, 4))
+def test_pieces_are_all_rows_in_their_order(rows: int, size: int, least: int) -> None:
+    cut = [list(range(rows)[piece]) for piece in pieces(rows, size, least)]
+    assert sum(cut, []) == list(range(rows))
+    assert all(len(piece) == max(size, least) for piece in cut[:-1])
+    if cut and rows >= least:
+        assert least <= len(cut[-1]) < max(size, least) + least
+    if least == 1:
+        assert len(cut) == -(-rows // size)
+
+
+def test_a_row_that_is_left_over_joins_the_others_where_one_is_too_few() -> None:
+    def lengths(rows: int, size: int) -> list[int]:
+        return [piece.stop - piece.start for piece in pieces(rows, size, least=2)]
+
+    assert lengths(9, 4) == [4, 5]
+    assert lengths(10, 4) == [4, 4, 2]
+    assert lengths(5, 1) == [2, 3]
+    assert lengths(1, 4) == [1]
 
 
 def test_bf16_computes_under_autocast_and_gives_float32() -> None:

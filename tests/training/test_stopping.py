@@ -19,8 +19,8 @@ def epochs(losses: list[float], first: int = 0) -> list[Epoch]:
 def stops(rule: EarlyStopping, losses: list[float]) -> list[bool]:
     state, found = rule.init(), []
     for epoch in epochs(losses):
-        state, stop = rule.update(state, epoch)
-        found.append(stop)
+        state = rule.update(state, epoch)
+        found.append(rule.stops(state))
     return found
 
 
@@ -52,8 +52,8 @@ def test_the_best_epoch_is_the_first_with_the_lowest_loss(losses: list[float], f
     rule = KeepBest(True)
     state, kept = rule.init(), None
     for epoch in epochs(losses, first):
-        state, keep = rule.update(state, epoch)
-        kept = epoch.number if keep else kept
+        state = rule.update(state, epoch)
+        kept = epoch.number if rule.keeps(state) else kept
     numbers = [loss for loss in losses if not math.isnan(loss)]
     assert kept == (first + losses.index(min(numbers)) if numbers else None)
     assert state.best == kept
@@ -61,15 +61,19 @@ def test_the_best_epoch_is_the_first_with_the_lowest_loss(losses: list[float], f
 
 def test_nothing_is_kept_where_it_is_not_wanted() -> None:
     rule = KeepBest(False)
-    state, keep = rule.update(rule.init(), epochs([0.5])[0])
-    assert not keep
+    state = rule.update(rule.init(), epochs([0.5])[0])
+    assert not rule.keeps(state)
     assert state.best == 0
+
+
+def test_nothing_is_kept_before_the_first_epoch() -> None:
+    assert not KeepBest(True).keeps(KeepBest(True).init())
 
 
 @pytest.mark.parametrize("rule", [EarlyStopping(2), KeepBest(True)])
 def test_a_rule_remembers_nothing_itself(rule: EarlyStopping | KeepBest) -> None:
     begun = rule.init()
-    one, _ = rule.update(begun, epochs([0.5])[0])
+    one = rule.update(begun, epochs([0.5])[0])
     assert begun == rule.init() == Seen(math.inf, None, 0)
     assert one == Seen(0.5, 0, 0)
-    assert rule.update(begun, epochs([0.5])[0])[0] == one
+    assert rule.update(begun, epochs([0.5])[0]) == one

@@ -696,16 +696,14 @@ def test_what_the_named_ones_do() -> None:
 
 
 def test_what_an_augmentation_does_is_told() -> None:
-    assert AUGMENTATIONS["none"].is_none
     assert not AUGMENTATIONS["none"].alters
+    assert not AUGMENTATIONS["none"].mixes
     for name in set(AUGMENTATIONS) - {"none"}:
         assert AUGMENTATIONS[name].alters
         assert not AUGMENTATIONS[name].mixes
-        assert not AUGMENTATIONS[name].is_none
     for mixing in (Augmentation(mixup=0.2), Augmentation(cutmix=0.2)):
         assert mixing.mixes
         assert not mixing.alters
-        assert not mixing.is_none
 
 
 # As data.
@@ -714,8 +712,9 @@ def test_what_an_augmentation_does_is_told() -> None:
 @settings(deadline=None)
 @given(augmentations)
 def test_an_augmentation_survives_json(augmentation: Augmentation) -> None:
-    text = json.dumps(augmentation.to_dict(), allow_nan=False)
-    back = Augmentation.from_dict(json.loads(text))
+    document = json.loads(json.dumps(augmentation.to_dict(), allow_nan=False))
+    assert document.pop("version") == 1
+    back = Augmentation(**document)
     assert back == augmentation
     assert hash(back) == hash(augmentation)
 
@@ -756,12 +755,6 @@ def test_every_fault_of_a_named_one_is_told_at_once() -> None:
     assert len(caught.value.faults) == 4
     for words in ("did you mean side_on?", "did you mean max_zoom?", "rotation is 200", "lighting"):
         assert words in str(caught.value)
-
-
-def test_a_document_with_fields_that_are_unknown_is_refused() -> None:
-    document = {**AUGMENTATIONS["basic"].to_dict(), "sharpen": 1}
-    with pytest.raises(SpecError, match="there is no field 'sharpen'"):
-        Augmentation.from_dict(document)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ from secchi.features.prepare import Preparation
 from secchi.files import folder_written_aside, write_json
 from secchi.inspection.predictions import Predictions
 from secchi.models.backbones import Backbone
-from secchi.models.heads import Head, outputs_of
+from secchi.models.heads import Head
+from secchi.training.loop import outputs_of
 from secchi.transforms.images import ImageTransform
 
 FORMAT = "secchi bundle"
@@ -188,7 +189,7 @@ class Bundle:
             sound = [i for i in range(len(readable)) if i not in found.faults]
             readable = [readable[i] for i in sound]
             table = found.table([digests[i] for i in sound])
-            outputs = outputs_of(self.head, table.chunks())
+            outputs = outputs_of(self.head, table, self.task.outputs)
         order = {file: place for place, file in enumerate(files)}
         unreadable.sort(key=lambda pair: order[pair[0]])
         return Predictions.of(self.task, tuple(readable), outputs, unreadable=tuple(unreadable))

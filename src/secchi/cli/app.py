@@ -17,6 +17,8 @@ from secchi.errors import SecchiError
 _CTRL_C = 130
 """What typer makes of Ctrl-C."""
 
+_OUT_OF_MEMORY = "out of memory; a smaller --size or fewer other programs would help"
+
 app = typer.Typer(
     name="secchi",
     help="Train a classifier on your pictures in seconds, and see why it is right or wrong.",
@@ -68,7 +70,7 @@ def _run() -> tuple[int, str]:
         where = f": {error.filename}" if error.filename else ""
         return 1, f"{error.strerror or error}{where}"
     except MemoryError:
-        return 1, "out of memory; a smaller --size or fewer other programs would help"
+        return 1, _OUT_OF_MEMORY
     except Exception as error:
         return _usage_or_bug(error)
 
@@ -82,6 +84,8 @@ def _usage_or_bug(error: Exception) -> tuple[int, str]:
         return (2, f"{message} ('{command} --help' shows what there is)") if message else (2, "")
     if type(error).__name__ == "Abort":
         return 1, INTERRUPTED
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return 1, _OUT_OF_MEMORY
     if os.environ.get("SECCHI_DEBUG"):
         raise error
     return 1, (

@@ -37,7 +37,7 @@ def find_lr(
 
     screen = console(as_json)
     kind = _kind_of(figure)  # faults before the work
-    check_writable(figure.absolute().parent)
+    check_writable(figure.absolute().parent, "--figure")
     Augmentation.named(augment)
     changes: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
     training = Training().but(**changes | options.settings(set_))
@@ -76,7 +76,22 @@ def find_lr(
     screen.line(str(search))
     screen.line(f"{search.seconds:.2f} s; figure: {figure.absolute()}")
     if search.suggestion:
-        screen.line(f"next: secchi train {path} --lr {search.suggestion:.1e}")
+        # Of several rates the suggestion is the last one's, and the ratios hold.
+        rates = [rate / training.rates[-1] * search.suggestion for rate in training.rates]
+        given: list[tuple[str, Any, Any]] = [
+            *(("--lr", f"{rate:.1e}", None) for rate in rates),
+            ("--backbone", backbone, "lite0"),
+            ("--weights", weights, "pretrained"),
+            ("--size", size, None),
+            ("--batch-size", batch_size, None),
+            ("--freeze-to", freeze_to, None),
+            ("--augment", augment, "none"),
+            ("--views", views, 4),
+            ("--seed", seed, 0),
+            *(("--set", each, None) for each in set_ or [] if not each.startswith("lr=")),
+        ]
+        words = [f"{name} {value}" for name, value, usual in given if value != usual]
+        screen.line(f"next: secchi train {path} {' '.join(words)}")
 
 
 def _kind_of(figure: Path) -> str:

@@ -9,7 +9,11 @@ import typer
 from secchi.cli import options
 from secchi.cli.options import console, print_json
 from secchi.cli.train import outline
+from secchi.errors import SpecError
 from secchi.files import check_writable
+
+_OWN = ("epochs", "schedule", "cycles", "cycle_len", "cycle_mult", "label_smoothing")
+"""Fields of a training that the recipe sets."""
 
 
 def recipe(
@@ -28,6 +32,9 @@ def recipe(
     cycles: Annotated[
         int, typer.Option(min=1, help="The most cycles of the last step, of 1, 2, 4, ... epochs.")
     ] = 3,
+    label_smoothing: Annotated[
+        float, typer.Option(help="The share of a label that is spread over all classes.")
+    ] = 0.1,
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = "pretrained",
     size: options.Size = None,
@@ -50,7 +57,10 @@ def recipe(
     started = time.perf_counter()
     screen = console(as_json)
     check_writable(out.absolute())
-    training = Training().but(**{"seed": seed} | options.settings(set_))
+    given = options.settings(set_)
+    if own := [name for name in _OWN if name in given]:
+        raise SpecError("this recipe cannot be", [f"it sets {name} itself" for name in own])
+    training = Training().but(**{"seed": seed} | given)
     spec = RecipeSpec(  # faults before the work
         tuple(skip or ()),
         0 if freeze_to is None else options.group_named(freeze_to),
@@ -58,6 +68,7 @@ def recipe(
         1.1 if max_zoom is None else max_zoom,
         views,
         cycles,
+        label_smoothing,
     )
     data = options.read_pictures(
         path, screen, None, {}, size=size, valid_fraction=valid_fraction, seed=seed

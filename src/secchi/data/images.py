@@ -61,6 +61,7 @@ class ImageData:
         left_alone: Iterable[tuple[str, str]] = (),
         notes: Iterable[str] = (),
         open_labels: Callable[[Sequence[str]], Sequence[Any]] | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         if size is not None and not 8 <= size <= 4096:
             raise DataError(f"size is {size} pixels; it has to lie between 8 and 4096")
@@ -73,6 +74,7 @@ class ImageData:
         self.notes = list(notes)
         self.test_openings: list[str] = []
         self._open_labels = open_labels
+        self._weights = weights
         self._refuse_unusable()
         self._note_repeats()
 
@@ -324,14 +326,13 @@ class ImageData:
         ]
         kept["valid"] = [(f, v) for f, v in kept["valid"] if not why_strange(v, known)]
         predicted = target(classes)
-
-        def labelled(split: Sequence[tuple[str, Any]]) -> Labels:
-            values = (predicted.encode([value for _, value in split]),)
-            share = np.array([weights[f] for f, _ in split], np.float32) if weights else None
-            return Labels(Task((predicted,)), values, share)
-
         splits = [
-            PictureSplit(name, [f for f, _ in s], [surveys[f] for f, _ in s], labelled(s))
+            PictureSplit(
+                name,
+                [f for f, _ in s],
+                [surveys[f] for f, _ in s],
+                _labels(predicted, [v for _, v in s], [f for f, _ in s], weights),
+            )
             for name, s in (("train", kept["train"]), ("valid", kept["valid"]))
         ]
         if test:
@@ -347,6 +348,7 @@ class ImageData:
             left_alone=found.left_alone,
             notes=found.notes,
             open_labels=open_labels,
+            weights=weights,
         )
 
     # ---------------------------------------------------------------- what a person asks
@@ -426,7 +428,8 @@ class ImageData:
             Skipped(test.files[row], fault, "test") for row, fault in faults.items() if fault
         ]
         test.keep(np.array(sound, np.intp))
-        test.unseal(Labels.of(self.task.target, [says[row] for row in sound]))
+        sound_says = [says[row] for row in sound]
+        test.unseal(_labels(self.task.target, sound_says, test.files, self._weights))
 
     def summary(self) -> "Summary":
         """Counts by split and class, sizes, and what was skipped, left alone and why."""
@@ -500,6 +503,14 @@ def _rows_of(by_class: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Every picture with its class, in the natural order of the classes."""
     classes = sorted(by_class, key=natural_order)
     return [(file, name) for name in classes for file in by_class[name]]
+
+
+def _labels(
+    target: Target, says: Sequence[Any], files: Sequence[str], weights: Mapping[str, float] | None
+) -> Labels:
+    """What is said of each file, which counts as much as its weight says."""
+    share = np.array([weights[file] for file in files], np.float32) if weights else None
+    return Labels(Task((target,)), (target.encode(says),), share)
 
 
 def _hold_out(

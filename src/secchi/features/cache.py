@@ -217,6 +217,10 @@ class RowWriter:
     ) -> None:
         if self._file is not None:
             self._file.close()
+            # Rows have appeared after another process saw none, and before it removed the record.
+            with contextlib.suppress(OSError):
+                if self._folder.is_dir():
+                    self._note_space()
 
     def append(self, digests: Sequence[bytes], features: Features) -> None:
         """Write the features of some pictures; a full or read-only disk is survived."""
@@ -242,14 +246,25 @@ class RowWriter:
 
     def _open(self) -> BinaryIO:
         if self._file is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if not (self._folder / "space.json").exists():
-                write_json(self._folder / "space.json", dataclasses.asdict(self._space))
-            name = f"{time.time_ns():x}-{uuid.uuid4().hex[:8]}.rows"
-            # Unbuffered: what was computed is safe from kill -9 as soon as it is appended.
-            self._file = (self._folder / name).open("xb", buffering=0)
+            self._file = self._made()
             _write_whole(self._file, _header(self._dtype).ljust(_HEADER_BYTES))
         return self._file
+
+    def _made(self) -> BinaryIO:
+        """A file of its own in the folder, which another process may be removing as empty."""
+        path = self._folder / f"{time.time_ns():x}-{uuid.uuid4().hex[:8]}.rows"
+        for _ in range(3):
+            with contextlib.suppress(FileNotFoundError):
+                self._note_space()
+                # Unbuffered: what was computed is safe from kill -9 as soon as it is appended.
+                return path.open("xb", buffering=0)
+        return path.open("xb", buffering=0)
+
+    def _note_space(self) -> None:
+        """Write down what the rows are of, where that is not known."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not (self._folder / "space.json").exists():
+            write_json(self._folder / "space.json", dataclasses.asdict(self._space))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -315,7 +330,7 @@ class FeatureCache:
         for path in sorted(self._folder(space).glob("*.rows")):
             with contextlib.suppress(OSError, ValueError):
                 if rows.add(_mapped(path, _record(space.width, space.dtype)), wanted):
-                    _touch(path)
+                    touch(path)
         return rows
 
     def writer(self, space: Space) -> RowWriter:
@@ -348,11 +363,9 @@ class FeatureCache:
         What this process has mapped stays readable where the system allows deleting it at all.
         What was used in the last ten minutes stays: it is in use, here or in another process.
         """
-        units = [
-            (folder, [path], *_stat(path))
-            for folder in _own_folders(self.root / "features")
-            for path in folder.glob("*.rows")
-        ]
+        # Their times as they are before anything in them is deleted.
+        spaces = {folder: _stat(folder)[1] for folder in _own_folders(self.root / "features")}
+        units = [(f, [path], *_stat(path)) for f in spaces for path in f.glob("*.rows")]
         for folder in self._body_folders():
             files = _files(folder)
             # The folder's own time counts too: one that is still being filled may be empty.
@@ -370,6 +383,10 @@ class FeatureCache:
             with contextlib.suppress(OSError):
                 folder.rmdir()
             freed += size
+        for folder, used in spaces.items():
+            # A young one may be just begun, its first row still to come.
+            if used <= time.time() - _IN_USE_SECONDS:
+                _remove_without_rows(folder)
         return freed
 
     def clear(self) -> int:
@@ -464,10 +481,23 @@ def _checksum(digest: bytes, features: NDArray[np.uint8]) -> int:
     return zlib.crc32(features.data, zlib.crc32(digest))
 
 
-def _touch(path: Path) -> None:
-    """Note that a file was used, for :meth:`FeatureCache.evict`."""
+def touch(path: Path) -> None:
+    """Note that a file or folder was used, for :meth:`FeatureCache.evict`.
+
+    Nothing happens where that cannot be noted: in another's cache, or one on a read-only disk.
+
+    >>> touch(Path("no such file"))
+    """
     with contextlib.suppress(OSError):
         os.utime(path)
+
+
+def _remove_without_rows(folder: Path) -> None:
+    """Remove the folder of a space that has no rows; one in which some appear meanwhile stays."""
+    with contextlib.suppress(OSError):
+        if not any(folder.glob("*.rows")):
+            (folder / "space.json").unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _stat(path: Path) -> tuple[int, float]:

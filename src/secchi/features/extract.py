@@ -3,7 +3,8 @@
 Threads decode ahead into a bounded store of pixels while the body is made ready and while it
 computes; finished rows go to the disk at once. What is held in memory does not grow with the number
 of pictures: pixels up to :data:`DECODED_AHEAD` (:data:`DECODED_WHILE_PREPARING` while the body is
-being made ready), and a few batches.
+being made ready), or one picture for each thread that decodes where those take more, and a few
+batches.
 """
 
 import contextlib
@@ -34,6 +35,7 @@ DECODED_WHILE_PREPARING = 2**28
 
 
 _CHUNK = 8
+"""Pictures that a thread decodes at once; fewer where so many of every thread take too much."""
 
 _T = TypeVar("_T")
 
@@ -251,10 +253,18 @@ Decoded = tuple[bytes, Pixels | str]
 def _decoding(
     files: Mapping[bytes, str], transform: ImageTransform, view: View, most_bytes: int
 ) -> Iterator[Iterator[Decoded]]:
-    """Decode on all cores but one, with at most so many bytes of pixels waiting to be used."""
+    """Decode on all cores but one, with at most so many bytes of pixels waiting to be used.
+
+    At least one picture for each thread is decoded ahead, however large it is.
+    """
     scratch = Scratch()
-    chunks = batched(files.items(), _CHUNK)
-    ahead = max(2 * cores(), most_bytes // (_CHUNK * 3 * transform.size**2))
+    # One core is left to whatever makes the body ready, or computes.
+    threads = max(1, cores() - 1)
+    pictures = most_bytes // (3 * transform.size**2)
+    # Two chunks a thread, so that each has the next one while the last is waiting to be used.
+    size = min(_CHUNK, max(1, pictures // (2 * threads)))
+    chunks = batched(files.items(), size)
+    ahead = max(threads, pictures // size)
 
     def decode_chunk(chunk: Sequence[tuple[bytes, str]]) -> list[Decoded]:
         decoded, faults = view.pixels(chunk, transform, scratch)
@@ -266,8 +276,7 @@ def _decoding(
             waiting.extend(pool.submit(decode_chunk, c) for c in islice(chunks, 1))
             yield from finished
 
-    # One core is left to whatever makes the body ready, or computes.
-    pool = ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:
         waiting = deque(pool.submit(decode_chunk, chunk) for chunk in islice(chunks, ahead))
         yield results()

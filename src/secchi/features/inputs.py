@@ -6,14 +6,16 @@ every time they are needed; the numbers are the same.
 """
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 from secchi.data.folders import Progress
 from secchi.data.picture_split import PictureSplit
 from secchi.features.cache import FeatureCache, FeatureTable
-from secchi.features.extract import DecodedPixels, Ready, Source, extract
+from secchi.features.extract import Computable, DecodedPixels, Ready, extract
 from secchi.features.prepare import Prepared
 from secchi.features.views import (
     PLAIN,
@@ -31,6 +33,9 @@ MOST_OF_CACHE = 0.8
 
 IN_MEMORY = 2**30
 """Bytes of inputs that may be held in memory where the cache's folder cannot be written."""
+
+MOST_TABLES = 32
+"""Tables that are remembered at most: each that is mapped keeps its files open."""
 
 Inputs = FeatureTable | DrawnViews | AugmentedPixels | PicturePixels
 
@@ -73,6 +78,8 @@ class NetworkInputs:
         device: What frozen layers are computed on.
         precision: With what precision.
         progress: Makes what to call with (pictures done, pictures to do), given a title.
+        draws_views: Layers are frozen, but computed every time, so ``frozen`` is None: training
+            sees the same numbered versions as if what they give was kept.
 
     >>> import contextlib, tempfile
     >>> with tempfile.TemporaryDirectory() as place:
@@ -97,6 +104,7 @@ class NetworkInputs:
         device: str,
         precision: str,
         progress: Callable[[str], AbstractContextManager[Progress | None]],
+        draws_views: bool = False,
     ) -> None:
         self._frozen = frozen
         self._transform = transform
@@ -104,6 +112,8 @@ class NetworkInputs:
         self._device = device
         self._precision = precision
         self._progress = progress
+        self._draws_views = draws_views
+        self._tables: dict[_Key, _Table] = {}  # what was used latest comes last
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -126,8 +136,10 @@ class NetworkInputs:
     def knows(
         self, split: PictureSplit, view: View = PLAIN, transform: ImageTransform | None = None
     ) -> bool:
-        """Whether the cache has all of a split's rows already, so that they need no more room."""
+        """Whether all of a split's rows are kept already, so that they need no more room."""
         computable = self._frozen or DecodedPixels(transform or self._transform)
+        if _key_of(split, computable, view) in self._tables:
+            return True
         space = computable.space(view.key(computable.transform), self._device, self._precision)
         rows = self._cache.find(space, set(split.digests))
         return all(digest in rows for digest in split.digests)
@@ -137,7 +149,7 @@ class NetworkInputs:
         if self._frozen is None and not self._has_room(split, self._transform):
             return PicturePixels(split.files, split.digests, self._transform)
         source = self._frozen or DecodedPixels(self._transform)
-        return self._table(split, Ready(source), PLAIN)
+        return self._table(split, source, PLAIN)
 
     def augmented(
         self,
@@ -148,40 +160,60 @@ class NetworkInputs:
     ) -> Inputs:
         """A split's pictures augmented.
 
-        Where layers are frozen, so many versions of each are computed and kept, and every epoch
-        draws one of them; where none are, every epoch sees a version of its own.
+        Where layers are frozen, there are so many versions of each, computed and kept where they
+        can be, and every epoch draws one of them; where none are, every epoch sees a version of its
+        own.
         """
         if not augmentation.alters:
             return self.plain(split)
         if self._frozen is not None:
-            ready = Ready(self._frozen)
-            numbered = (View(augmentation, seed, number) for number in range(views))
-            return DrawnViews([self._table(split, ready, v) for v in numbered], seed)
+            numbered = [View(augmentation, seed, number) for number in range(views)]
+            tables = [self._table(split, self._frozen, view) for view in numbered]
+            return DrawnViews(tables, split.digests, seed)
         canvas = augmentation.canvas(self._transform)
         pictures: FeatureTable | PicturePixels
         if self._has_room(split, canvas):
-            pictures = self._table(split, Ready(DecodedPixels(canvas)), PLAIN)
+            pictures = self._table(split, DecodedPixels(canvas), PLAIN)
         else:
             pictures = PicturePixels(split.files, split.digests, canvas)
-        return AugmentedPixels(pictures, split.digests, augmentation, self._transform, seed)
+
+        def changed(number: int | None) -> AugmentedPixels:
+            given = (pictures, split.digests, augmentation, self._transform, seed)
+            return AugmentedPixels(*given, number)
+
+        if not self._draws_views:
+            return changed(None)
+        return DrawnViews([changed(number) for number in range(views)], split.digests, seed)
 
     def view(self, split: PictureSplit, view: View) -> Inputs:
         """One augmented version of each of a split's pictures; as pixels it is not kept."""
         if self._frozen is None:
             return PicturePixels(split.files, split.digests, self._transform, view)
-        return self._table(split, Ready(self._frozen), view)
+        return self._table(split, self._frozen, view)
 
     def _has_room(self, split: PictureSplit, transform: ImageTransform) -> bool:
         """Whether a split's pixels can be kept, or are: kept ones have taken of the free disk."""
         return self.cost(len(split), transform).fits or self.knows(split, PLAIN, transform)
 
-    def _table(self, split: PictureSplit, source: Source, view: View) -> FeatureTable:
+    def _table(self, split: PictureSplit, computable: Computable, view: View) -> FeatureTable:
+        """A split's rows, remembered: what the cache could not keep is not computed again."""
+        key = _key_of(split, computable, view)
+        kept = self._tables.pop(key, None) or self._extracted(split, computable, view)
+        self._tables[key] = kept
+        while len(self._tables) > 1 and (
+            len(self._tables) > MOST_TABLES
+            or sum(table.in_memory for table in self._tables.values()) > IN_MEMORY
+        ):
+            del self._tables[next(iter(self._tables))]
+        return kept.rows
+
+    def _extracted(self, split: PictureSplit, computable: Computable, view: View) -> "_Table":
         number = f", view {view.number + 1}" if view.augmentation else ""
         with self._progress(f"{split.name}{number}") as progress:
             extraction = extract(
                 split.files,
                 split.digests,
-                source,
+                Ready(computable),
                 self._cache,
                 view=view,
                 device=self._device,
@@ -190,4 +222,22 @@ class NetworkInputs:
             )
         for row, why in extraction.faults.items():
             raise unreadable_now(split.files[row], why)
-        return extraction.table(split.digests)
+        space = computable.space(view.key(computable.transform), self._device, self._precision)
+        in_memory = len(split) * space.row_bytes if extraction.trouble else 0
+        return _Table(extraction.table(split.digests), in_memory)
+
+
+class _Table(NamedTuple):
+    """Extracted rows, and the bytes of memory that they take at most; mapped ones take none."""
+
+    rows: FeatureTable
+    in_memory: int
+
+
+_Key = tuple[Computable, str, tuple[bytes, ...]]
+
+
+def _key_of(split: PictureSplit, computable: Computable, view: View) -> _Key:
+    """What names a table: what computes it, which version of the pictures, and which pictures."""
+    version = json.dumps(view.key(computable.transform), sort_keys=True)
+    return computable, version, tuple(split.digests)

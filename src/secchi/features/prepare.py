@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from secchi.errors import BackboneError, SecchiError
-from secchi.features.cache import FeatureCache, Space, temporary_bodies
+from secchi.features.cache import FeatureCache, Space, temporary_bodies, touch
 from secchi.features.runtimes import (
     CPU_BATCH,
+    LEAST_COSINE,
     OpenVinoRuntime,
     Runtime,
     TorchRuntime,
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FORMAT = 1
-
-_LEAST_COSINE = 0.9999
-"""A converted model whose fp32 features agree less with torch's, as a cosine, is not used."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,15 +103,11 @@ class Prepared:
             device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
             precision: ``"auto"``, ``"fp32"`` or ``"bf16"``.
         """
+        touch(self.folder)  # it is in use, for longer than what it computes first
         kind, device, precision = self._choose(device, precision)
         if kind == "openvino":
             return OpenVinoRuntime(self.folder / "model.xml", precision)
         return TorchRuntime(self.network or self.build(), self.transform, device, precision)
-
-    def runtime_name(self, device: str = "auto", precision: str = "auto") -> str:
-        """The name of the runtime that :meth:`runtime` would open."""
-        kind, device, precision = self._choose(device, precision)
-        return runtime_name(kind, device, precision)
 
     def space(
         self, transform: dict[str, Any], device: str = "auto", precision: str = "auto"
@@ -322,7 +316,8 @@ def prepare_part(
     Args:
         part: From normalised pictures to activations, in evaluation mode; on the processor where
             that is the device.
-        point: The name of its last layer.
+        point: The name of its last layer; ``"features"`` where it is the whole body, which then has
+            the name that the same body has from a file.
         whole: The body that it is a part of.
         cache: Where what was converted is kept.
         device: What it will run on.
@@ -330,9 +325,14 @@ def prepare_part(
     Raises:
         SecchiError: It cannot be kept anywhere.
     """
+    from secchi.models.groups import FEATURES
+
     state = {key: value.contiguous() for key, value in part.state_dict().items()}
-    name = f"{whole.backbone.timm_name} up to {point}"
-    digest = _digest(name, whole.transform.size, state)
+    is_whole = point == FEATURES
+    timm_name = whole.backbone.timm_name
+    upto = f"{timm_name} up to {point}"
+    name = _title_of(whole.backbone) if is_whole else upto
+    digest = _digest(timm_name if is_whole else upto, whole.transform.size, state)
     known = (_read(place / digest, whole.backbone, device) for place in cache.places_of_bodies())
     found = next((prepared for prepared in known if prepared), None)
     trouble = "it was written and cannot be read back"
@@ -340,13 +340,13 @@ def prepare_part(
         if found is None:
             target = place() / digest
             try:
-                _keep(part, state, target, whole.backbone, whole.transform, device, name)
+                _keep(part, state, target, whole.backbone, whole.transform, device, name, is_whole)
             except OSError as error:
                 trouble = error.strerror or str(error)
             found = _read(target, whole.backbone, device)
     if found is None:
         raise SecchiError(f"{name!r} cannot be kept in {cache.bodies}: {trouble}")
-    return dataclasses.replace(found, point=point, network=part)
+    return dataclasses.replace(found, point="" if is_whole else point, network=part)
 
 
 def _read(folder: Path, backbone: Backbone, device: str) -> Prepared | None:
@@ -358,8 +358,7 @@ def _read(folder: Path, backbone: Backbone, device: str) -> Prepared | None:
         for name, digest in record["files"].items():
             if _file_digest(folder / name) != digest:
                 return None
-            with contextlib.suppress(OSError):  # another's cache, or one on a read-only disk
-                os.utime(folder / name)
+            touch(folder / name)
         prepared = Prepared(
             backbone,
             folder.name,
@@ -386,10 +385,15 @@ def _prepare(backbone: Backbone, source: str, bodies: Path, device: str) -> str:
     transform = backbone.transform_of(body)
     digest = _digest(backbone.timm_name, transform.size, state)
     if _read(bodies / digest, backbone, device) is None:
-        named = f"{backbone.name} ({backbone.timm_name})"
+        named = _title_of(backbone)
         _keep(body, state, bodies / digest, backbone, transform, device, named, flat=True)
     write_text(bodies / "sources" / source, digest)
     return digest
+
+
+def _title_of(backbone: Backbone) -> str:
+    """What a person calls a whole body."""
+    return f"{backbone.name} ({backbone.timm_name})"
 
 
 def _keep(
@@ -456,7 +460,9 @@ def _convert(
 
     pixels = _smooth_pictures(CPU_BATCH, transform.size)
     batch = torch.from_numpy(transform.normalize(pixels)).permute(0, 3, 1, 2).contiguous()
-    with torch.inference_mode():
+    # Not in inference mode: the layers may be a living network's, and what they keep for themselves
+    # has to be fit for training later.
+    with torch.no_grad():
         # A part of a network that was trained on a GPU is there.
         device_of = next((p.device for p in body.parameters()), batch.device)
         reference = body(batch[:2].to(device_of)).cpu().contiguous().numpy()
@@ -473,7 +479,7 @@ def _convert(
         # OpenVINO raises RuntimeError, its own errors and what its frontends raise.
         return shape, None, _first_line(error)
     worst = float(_cosines(computed[:2].reshape(2, -1), reference.reshape(2, -1)).min())
-    if worst < _LEAST_COSINE:
+    if worst < LEAST_COSINE["fp32"]:
         return shape, None, f"its features agree with torch's to a cosine of only {worst:.5f}"
     return shape, model, None
 
@@ -496,7 +502,7 @@ def _to_openvino(body: "nn.Module", batch: "torch.Tensor", transform: ImageTrans
         import openvino
         from openvino.preprocess import PrePostProcessor
 
-    with torch.inference_mode(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings():
         # Tracing is deprecated and still what OpenVINO converts best: three times as fast as an
         # exported program, and with a fixed shape. It also warns of branches that depend on the
         # shape.

@@ -142,7 +142,9 @@ class TorchRuntime:
         import torch
 
         with (
-            torch.inference_mode(),
+            # Not in inference mode: the layers may be a living network's, and what they keep for
+            # themselves has to be fit for training later.
+            torch.no_grad(),
             torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._bf16),
         ):
             # A batch of (pictures, height, width, channels) seen as (pictures, channels, height,

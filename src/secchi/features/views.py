@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from secchi.data.pictures import Scratch, decode, read_bytes
 from secchi.errors import PictureError
 from secchi.features.cache import FeatureTable
-from secchi.seeding import stream, stream_seed
+from secchi.seeding import stream_seed
 from secchi.transforms.augment import Augmentation
 from secchi.transforms.images import ImageTransform, Pixels
 
@@ -72,10 +72,8 @@ class View:
         if self.augmentation is None:
             return canvas, faults
         digests = [digest for digest, _ in files]
-        purpose = f"view {self.number}"
-        return self.augmentation.apply(
-            canvas, seeds_of(digests, self.seed, purpose), transform
-        ), faults
+        seeds = seeds_of(digests, self.seed, purpose_of(self.number))
+        return self.augmentation.apply(canvas, seeds, transform), faults
 
 
 PLAIN = View()
@@ -104,6 +102,15 @@ def seeds_of(digests: Sequence[bytes], seed: int, purpose: str) -> list[int]:
     return [stream_seed(seed, f"{purpose} of {digest.hex()}") for digest in digests]
 
 
+def purpose_of(number: int) -> str:
+    """What the seeds of a version are for, by its number.
+
+    >>> purpose_of(1)
+    'view 1'
+    """
+    return f"view {number}"
+
+
 def unreadable_now(file: str, why: str) -> PictureError:
     """What is wrong with a picture whose features are known already.
 
@@ -119,28 +126,36 @@ class DrawnViews:
     """Several versions of every row, of which each epoch draws one.
 
     Args:
-        tables: One a version, with the same rows.
+        versions: One source each, with the same rows.
+        digests: SHA-256 of each row's file, which with the epoch says what is drawn.
         seed: Another seed draws others.
     """
 
-    def __init__(self, tables: Sequence[FeatureTable], seed: int) -> None:
-        self.width = tables[0].width
-        self._tables = list(tables)
+    def __init__(
+        self,
+        versions: "Sequence[FeatureTable | PicturePixels | AugmentedPixels]",
+        digests: Sequence[bytes],
+        seed: int,
+    ) -> None:
+        self.width = versions[0].width
+        self._versions = list(versions)
+        self._digests = list(digests)
         self._seed = seed
 
     def __len__(self) -> int:
-        return len(self._tables[0])
+        return len(self._digests)
 
     def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> NDArray[Any]:
         """Some rows as an epoch sees them, of shape (rows, …)."""
-        draws = stream(self._seed, f"views of epoch {epoch}")
-        drawn = draws.integers(len(self._tables), size=len(self))[rows]
         places = np.arange(len(self))[rows]
-        none = self._tables[0].take(places[:0])
+        digests = [self._digests[place] for place in places]
+        seeds = seeds_of(digests, self._seed, f"views of epoch {epoch}")
+        drawn = np.array(seeds, np.int64) % len(self._versions)
+        none = self._versions[0].take(places[:0])
         together = np.empty((len(places), *none.shape[1:]), none.dtype)
-        for view in np.unique(drawn):
-            here = drawn == view
-            together[here] = self._tables[view].take(places[here])
+        for version in np.unique(drawn):
+            here = drawn == version
+            together[here] = self._versions[version].take(places[here])
         return together
 
 
@@ -195,7 +210,7 @@ class PicturePixels:
 
 
 class AugmentedPixels:
-    """Pictures that every epoch sees augmented anew.
+    """Pictures that are augmented whenever they are taken, for every epoch anew.
 
     Args:
         canvas: The pictures, larger than they are seen: a table, or :class:`PicturePixels`.
@@ -203,6 +218,7 @@ class AugmentedPixels:
         augmentation: How pictures are changed.
         transform: What they are brought to.
         seed: Another seed changes them otherwise.
+        number: Every epoch sees this one of several versions, the pixels of a :class:`View`.
     """
 
     def __init__(
@@ -212,6 +228,7 @@ class AugmentedPixels:
         augmentation: Augmentation,
         transform: ImageTransform,
         seed: int,
+        number: int | None = None,
     ) -> None:
         self.width = 3 * transform.size**2
         self._canvas = canvas
@@ -219,6 +236,7 @@ class AugmentedPixels:
         self._augmentation = augmentation
         self._transform = transform
         self._seed = seed
+        self._number = number
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -226,5 +244,7 @@ class AugmentedPixels:
     def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> Pixels:
         """Some pictures as an epoch sees them, uint8 of shape (rows, size, size, 3)."""
         digests = [self._digests[row] for row in np.arange(len(self))[rows]]
-        seeds = seeds_of(digests, self._seed, f"augmentation in epoch {epoch}")
+        anew = f"augmentation in epoch {epoch}"
+        purpose = anew if self._number is None else purpose_of(self._number)
+        seeds = seeds_of(digests, self._seed, purpose)
         return self._augmentation.apply(self._canvas.take(rows), seeds, self._transform)

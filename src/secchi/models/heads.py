@@ -99,13 +99,6 @@ def log_probabilities(target: Target, outputs: Tensor) -> Tensor:
     raise DataError(f"{target.name!r} is a number; numbers have no probabilities")
 
 
-def outputs_of(head: Head, chunks: Iterable[NDArray[np.float32]]) -> Tensor:
-    """What a head gives for features that come some rows at a time; (rows, outputs)."""
-    with torch.inference_mode():
-        given = [head(torch.from_numpy(chunk)) for chunk in chunks]
-        return torch.cat([torch.empty(0, head.outputs), *given])
-
-
 def head_for(task: Task, inputs: int) -> Head:
     """A fresh head for a task."""
     return Head(inputs, task.outputs)

@@ -119,7 +119,9 @@ class Network(nn.Module):
             features = self._used.after(inputs)
         else:
             features = self.body(self._normalized(inputs))
-        outputs: Tensor = self.head(features.float())
+        # In fp32 under autocast too: logits in bf16 would move in steps of a hundredth.
+        with torch.autocast(inputs.device.type, enabled=False):
+            outputs: Tensor = self.head(features.float())
         return outputs
 
     def train(self, mode: bool = True) -> "Network":

@@ -76,6 +76,22 @@ def load_checkpoint(folder: Path, net: nn.Module) -> dict[str, Any]:
     return record
 
 
+def weights_digest(net: nn.Module) -> str:
+    """Names a network's weights and buffers, to the bit.
+
+    >>> net = nn.Linear(2, 1)
+    >>> before = weights_digest(net)
+    >>> _ = nn.init.zeros_(net.weight)
+    >>> weights_digest(net) == before
+    False
+    """
+    joint = hashlib.sha256()
+    for name, value in net.state_dict().items():
+        joint.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        joint.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return joint.hexdigest()
+
+
 class StateKeeper:
     """Keeps the state of a run in a folder while it goes on.
 

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class Outcome(StrEnum):
-    """How a run ended; the value carries the advice."""
+    """How a run ended; the value carries the advice. Whose weights are left is the history's."""
 
     COMPLETED = "completed"
     STOPPED_EARLY = "stopped early: the validation loss was no longer falling"
     DIVERGED = (
-        "diverged: the loss or its gradient was no longer a number; the weights are those of the "
-        "last good epoch; try a tenth of the learning rate"
+        "diverged: the loss or its gradient was no longer a number; try a tenth of the learning "
+        "rate"
     )
     OUT_OF_MEMORY = (
-        "out of memory: not even one row fits; the weights are those of the last good epoch; a "
-        "smaller size or another device would help"
+        "out of memory: not even one row fits beside the weights and what the optimizer remembers; "
+        "a smaller size or another device would help"
     )
 
 
@@ -77,7 +77,8 @@ class History:
         outcome: How it ended.
         training: What was asked for.
         steps: Steps that were taken; a run that diverged did so in the step after them.
-        kept: The number of the epoch whose weights were kept; None where they are the last ones.
+        kept: The number of the epoch whose weights were kept; None where they are the last ones,
+            or, of a run that went wrong, those before the epoch in which it did.
 
     >>> epochs = tuple(Epoch(number, 0.5, loss, {}, 1.0) for number, loss in enumerate([0.4, 0.6]))
     >>> history = History(epochs, Outcome.STOPPED_EARLY, Training(), steps=20, kept=0)
@@ -110,12 +111,14 @@ class History:
 
     @property
     def remark(self) -> str:
-        """How it ended, where a person should know; else nothing."""
+        """How it ended and whose the weights are, where a person should know; else nothing."""
         said = []
         if self.outcome != Outcome.COMPLETED:
             said.append(f"after {self.steps:,} steps {self.outcome}")
         if self.kept is not None:
             said.append(f"the weights of epoch {self.kept} are kept, the lowest validation loss")
+        elif self.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
+            said.append("the weights are those of the last good epoch")
         return "; ".join(said)
 
     @property

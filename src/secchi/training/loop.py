@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ from secchi.training.optimizers import Optimizer, ParameterGroup, one_group
 from secchi.training.schedules import At
 from secchi.training.spec import Training
 from secchi.training.state import TrainState
-from secchi.training.steps import Batch, forward, gradient_step
+from secchi.training.steps import Batch, forward, gradient_step, pieces
 from secchi.training.stopping import EarlyStopping, KeepBest
 
 SMALL_STEP = 2**24
@@ -69,7 +69,15 @@ class Inputs(Protocol):
 
 
 Mixing = Callable[[Tensor, int], tuple[Tensor, Tensor | None]]
-"""(inputs, seed): mixed inputs, and the share of each row's own truth, or None where unmixed."""
+"""(inputs, seed): mixed inputs, and the share of each row's own truth, or None where unmixed.
+
+All rows of a batch have one share, as :meth:`secchi.transforms.augment.Augmentation.mix` gives it:
+then the weights of both truths add up to those of the rows, whatever the share is, and what a step
+is divided by is known before its batches are made. Where rows have no weights any shares will do.
+"""
+
+_ONE_ROW = "Expected more than 1 value per channel"
+"""Of torch's error where batch normalisation has one row whose maps have one place."""
 
 
 class Keeper(Protocol):
@@ -165,7 +173,8 @@ def train(
         keeper: Keeps the state on the way.
 
     Raises:
-        DataError: One side has no rows, or only rows of weight zero.
+        DataError: One side has no rows, or only rows of weight zero; or batch normalisation, where
+            it uses the statistics of batches, has but one row.
         SpecError: More learning rates than layer groups.
 
     >>> from secchi.data.task import Task
@@ -248,9 +257,10 @@ def _finish_epoch(
     train_loss = state.loss_sum / state.weight_sum if state.weight_sum else float("nan")
     epoch = Epoch(state.epoch, train_loss, valid.loss, valid.metrics, seconds)
     state.epochs.append(epoch)
-    state.stopping, _ = EarlyStopping(training.patience).update(state.stopping, epoch)
-    state.keeping, is_best = KeepBest(training.keep_best).update(state.keeping, epoch)
-    if is_best:
+    state.stopping = EarlyStopping(training.patience).update(state.stopping, epoch)
+    keep = KeepBest(training.keep_best)
+    state.keeping = keep.update(state.keeping, epoch)
+    if keep.keeps(state.keeping):
         state.best = state.weights()
     state.epoch += 1
     state.batch, state.loss_sum, state.weight_sum = 0, 0.0, 0.0
@@ -310,7 +320,6 @@ class Epochs:
         self._tell = tell
         self._keeper = keeper
         self._per_step = training.batch_size * training.accumulate
-        self._per_epoch = -(-len(rows.labels) // self._per_step)
         self._net: nn.Module = state.net
         if execution.compiled:
             self._net = torch.compile(state.net)  # type: ignore[assignment]
@@ -326,9 +335,8 @@ class Epochs:
             len(self._rows.labels)
         )
         with threads_for(state.net, training.batch_size):
-            while state.batch < self._per_epoch:
-                start = state.batch * self._per_step
-                outcome = self._step(order[start : start + self._per_step])
+            while state.batch < len(self._cuts):
+                outcome = self._step(order[self._cuts[state.batch]])
                 if outcome is not None:
                     return outcome
                 if self._progress:
@@ -337,9 +345,24 @@ class Epochs:
                     self._keeper.offer(state)
         return None
 
+    @cached_property
+    def least(self) -> int:
+        """The fewest rows that are computed at once; asked for in training mode.
+
+        One row has no statistics, so one that is left over joins those before it where batch
+        normalisation uses them. Batches of one row are left to whoever asked for them.
+        """
+        by_batches = uses_batch_statistics(self._state.net)
+        return min(2 if by_batches else 1, self._training.batch_size)
+
+    @cached_property
+    def _cuts(self) -> list[slice]:
+        """Where the order of an epoch's rows is cut into those of its steps."""
+        return list(pieces(len(self._rows.labels), self._per_step, self.least))
+
     @property
     def _total(self) -> int:
-        return self._training.epochs * self._per_epoch * self._per_step
+        return self._training.epochs * len(self._cuts) * self._per_step
 
     def _step(self, chosen: NDArray[np.int64]) -> Outcome | None:
         state, training = self._state, self._training
@@ -349,20 +372,32 @@ class Epochs:
             return Outcome.OUT_OF_MEMORY
         if not (math.isfinite(loss) and math.isfinite(self.clipped_length())):
             return Outcome.DIVERGED
-        at = At(state.step, training.epochs * self._per_epoch, self._per_epoch)
+        at = At(state.step, training.epochs * len(self._cuts), len(self._cuts))
         schedule = training.schedule
         moment = training.base_momentum
         moment = schedule.momentum(at, moment) if moment else 0.0
-        state.optimizer.step(schedule.factor(at), moment)
-        if state.average:
-            state.average.update()
-        weights = self._rows.labels.weights
-        here = float(len(chosen) if weights is None else weights[chosen].sum())
+        # In the first step the optimizer makes what it remembers. Weights may have moved in part
+        # where that does not fit, so there is no other try: those before the epoch come back.
+        if where_it_fits(partial(self._move, schedule.factor(at), moment)) is None:
+            return Outcome.OUT_OF_MEMORY
+        here = self._weight(chosen)
         state.loss_sum += loss * here
         state.weight_sum += here
         state.step += 1
         state.batch += 1
         return None
+
+    def _move(self, factor: float, momentum: float) -> bool:
+        """Move the weights, and their average; True when that is done."""
+        self._state.optimizer.step(factor, momentum)
+        if self._state.average:
+            self._state.average.update()
+        return True
+
+    def _weight(self, chosen: NDArray[np.int64]) -> float:
+        """How much rows count together, mixed or not."""
+        weights = self._rows.labels.weights
+        return float(len(chosen) if weights is None else weights[chosen].sum())
 
     def gradient(self, chosen: NDArray[np.int64], purpose: str) -> float | None:
         """Leave the gradient of a step in the parameters; its loss, or None without the memory.
@@ -372,7 +407,7 @@ class Epochs:
         state, before = self._state, self._state.micro
         while (loss := where_it_fits(partial(self._attempt, chosen, purpose))) is None:
             state.optimizer.zero_grad()
-            if state.micro == 1:
+            if state.micro <= self.least:
                 return None
             state.micro = -(-state.micro // 2)
         if state.micro != before and self._tell:
@@ -382,15 +417,25 @@ class Epochs:
 
     def _attempt(self, chosen: NDArray[np.int64], purpose: str) -> float:
         _seed(stream_seed(self._training.seed, purpose), self._execution.device)
-        loss = gradient_step(
-            self._net,
-            self._state.optimizer,
-            self._rows.labels.task,
-            list(self._batches(chosen, purpose)),
-            micro=self._state.micro,
-            smoothing=self._training.label_smoothing,
-            precision=self._execution.precision,
-        )
+        try:
+            loss = gradient_step(
+                self._net,
+                self._state.optimizer,
+                self._rows.labels.task,
+                self._batches(chosen, purpose),
+                total=self._weight(chosen),
+                micro=self._state.micro,
+                least=self.least,
+                smoothing=self._training.label_smoothing,
+                precision=self._execution.precision,
+            )
+        except ValueError as error:
+            if _ONE_ROW not in str(error):
+                raise
+            raise DataError(
+                "batch normalisation cannot use the statistics of one row: train on more rows, in "
+                "batches of two or more, or with batch_statistics=False"
+            ) from error
         return float(loss)
 
     def _about_memory(self) -> str:
@@ -413,15 +458,17 @@ class Epochs:
         return float(torch.stack(torch._foreach_norm(gradients)).sum()) if gradients else 0.0
 
     def _batches(self, chosen: NDArray[np.int64], purpose: str) -> Iterator[Batch]:
-        size = self._training.batch_size
-        for start in range(0, len(chosen), size):
-            rows = chosen[start : start + size]
-            batch = _batch(self._rows, rows, self._execution.device, self._state.epoch)
-            if self._mixing:
-                seed = stream_seed(self._training.seed, f"mixing of batch {start} of {purpose}")
-                inputs, own = _mixed(batch.inputs, self._mixing, seed)
-                batch = batch._replace(inputs=inputs, own=own)
-            yield batch
+        """The batches of a step, each made when it is asked for and not held here."""
+        for rows in pieces(len(chosen), self._training.batch_size, self.least):
+            yield self._batch(chosen[rows], f"mixing of batch {rows.start} of {purpose}")
+
+    def _batch(self, chosen: NDArray[np.int64], purpose: str) -> Batch:
+        batch = _batch(self._rows, chosen, self._execution.device, self._state.epoch)
+        if not self._mixing:
+            return batch
+        seed = stream_seed(self._training.seed, purpose)
+        inputs, own = _mixed(batch.inputs, self._mixing, seed)
+        return batch._replace(inputs=inputs, own=own)
 
 
 def evaluate(
@@ -463,7 +510,7 @@ def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution 
     size = min(max(1, EVALUATION_NUMBERS // inputs.width), max(1, len(inputs)))
     outputs = torch.empty(len(inputs), width)
     start = 0
-    with threads_for(net, size), torch.inference_mode():
+    with threads_for(net, size), torch.no_grad():
         while start < len(inputs):
             chosen = np.arange(start, min(start + size, len(inputs)))
             given = where_it_fits(partial(_outputs_at, net, inputs, chosen, execution))
@@ -512,9 +559,12 @@ def threads_for(net: nn.Module, batch_size: int) -> contextlib.AbstractContextMa
 
     Sharing it costs more than it saves, and a hundred times more where the other core is busy.
     A convolution multiplies by its weights at every place, so a step with one is never small.
+    Frozen layers are computed ahead, so only what trains counts; all of it where nothing does.
     """
-    convolutions = any(p.ndim > 2 for p in net.parameters())
-    small = batch_size * sum(p.numel() for p in net.parameters()) < SMALL_STEP
+    everything = list(net.parameters())
+    counted = [p for p in everything if p.requires_grad] or everything
+    convolutions = any(p.ndim > 2 for p in counted)
+    small = batch_size * sum(p.numel() for p in counted) < SMALL_STEP
     return contextlib.nullcontext() if convolutions or not small else _threads(1)
 
 

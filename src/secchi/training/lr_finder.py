@@ -35,6 +35,7 @@ from secchi.training.loop import (
 )
 from secchi.training.optimizers import ParameterGroup, one_group
 from secchi.training.spec import Training, spread
+from secchi.training.steps import pieces
 from secchi.values import is_whole
 
 if TYPE_CHECKING:
@@ -203,11 +204,13 @@ def find_lr(
     valid: list[tuple[float, float, float]] = []
     state = begin(trained.to(execution.device), training, of_copy, first_epoch, execution)
     epochs = Epochs(state, train_rows, training, execution, mixing)
+    trained.train()
+    batches = _batches(train_rows, training, epochs.least)
     with (
         torch.random.fork_rng(devices=gpus(execution.device)),
         threads_for(trained, training.batch_size),
     ):
-        for step, chosen in enumerate(itertools.islice(_batches(train_rows, training), steps)):
+        for step, chosen in enumerate(itertools.islice(batches, steps)):
             trained.train()
             loss = epochs.gradient(chosen, f"search step {step}")
             if loss is None or not math.isfinite(loss + epochs.clipped_length()):
@@ -377,13 +380,13 @@ def _copied(
     ]
 
 
-def _batches(rows: Rows, training: Training) -> Iterator[NDArray[np.int64]]:
-    """The rows of each step, for as many epochs as are asked for."""
+def _batches(rows: Rows, training: Training, least: int) -> Iterator[NDArray[np.int64]]:
+    """The rows of each step, never fewer than ``least``, for as many epochs as are asked for."""
     size = training.batch_size * training.accumulate
     for turn in itertools.count():
         order = stream(training.seed, f"search order {turn}").permutation(len(rows.labels))
-        for start in range(0, len(order), size):
-            yield order[start : start + size]
+        for piece in pieces(len(order), size, least):
+            yield order[piece]
 
 
 class _Chosen:

@@ -33,6 +33,9 @@ of it is of weights, not of rows."""
 class StepMemory:
     """What a step takes, in bytes.
 
+    A step over several batches (``accumulate``) takes what a step over one of them does: each is
+    made when the one before it is done with.
+
     Attributes:
         fixed: Weights, gradients and the optimizer's memory.
         per_row: What a row adds: its input and what the backward pass needs of it.
@@ -50,7 +53,7 @@ class StepMemory:
     largest: int
 
     def of(self, rows: int) -> int:
-        """Of a step that computes so many rows at once."""
+        """Of a step whose batches have so many rows, all of a batch computed at once."""
         return self.fixed + rows * self.per_row
 
     @property
@@ -69,9 +72,10 @@ def step_memory(
     weights, buffers and inputs; half of the rows are computed too, and the difference is what a row
     adds. The largest array that is kept is held twice more, as gradients, and the largest weight a
     few times, while the optimizer moves it. The weights before the epoch, and the best ones where
-    they are wanted, are copies beside the weights themselves. Estimates are within
-    :data:`STATED_ERROR` for steps of 100 MB and more, as ``benchmarks/memory_estimate.py``
-    measures. The network and the generators are left as they are.
+    they are wanted, are copies beside the weights themselves. Batches that are accumulated are held
+    one at a time, so how many they are changes nothing. Estimates are within :data:`STATED_ERROR`
+    for steps of 100 MB and more, as ``benchmarks/memory_estimate.py`` measures. The network and the
+    generators are left as they are.
 
     Args:
         net: What is trained, in the mode in which it is trained.

@@ -374,7 +374,8 @@ class Warmup(Schedule):
 
     Attributes:
         schedule: What follows; its name or ``to_dict`` will do.
-        epochs: Epochs of the rise, 0 or more, rounded to whole steps. A call that is shorter
+        epochs: Epochs of the rise, 0 or more, rounded to whole steps; whole epochs where the other
+            schedule has a length, or the run would end within an epoch. A call that is shorter
             ends on the way up.
 
     >>> gentle = Warmup(Cosine(), epochs=0.75)
@@ -401,7 +402,18 @@ class Warmup(Schedule):
     def length(self) -> int | None:
         """The other schedule's, with the rise before it."""
         behind = self.schedule.length
-        return None if behind is None else behind + math.ceil(self.epochs)
+        return None if behind is None else behind + round(self.epochs)
+
+    @classmethod
+    def _settled(cls, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        values, faults = super()._settled(given)
+        behind, epochs = values.get("schedule"), values.get("epochs", 0.0)
+        if behind is not None and behind.length is not None and not epochs.is_integer():
+            faults.append(
+                f"epochs is {epochs}, and {behind.name} fills whole epochs, so the rise before it "
+                "has to take whole epochs too"
+            )
+        return values, faults
 
     def _steps(self, at: At) -> int:
         return round(self.epochs * at.per_epoch)

@@ -26,7 +26,9 @@ class Training:
         lr: The learning rate, at the top of the schedule. For layer groups: two rates are those of
             the first and the last trained group, the ones between in even ratios; more than two
             are shared out over the groups in their order.
-        epochs: Passes over the training rows; with restarts they follow from the cycles.
+        epochs: Passes over the training rows. A schedule with a length of its own, such as
+            restarts, says how many, whatever is given here: a number that was given cannot be told
+            from the default. :meth:`but` can, and refuses two that differ.
         batch_size: Rows in a batch; the last one of an epoch may be shorter.
         accumulate: Batches whose gradients are averaged for one step.
         schedule: How the rate moves: a :class:`secchi.training.schedules.Schedule` or its name.
@@ -107,10 +109,16 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
         ``cycles``, ``cycle_len`` and ``cycle_mult`` are short for ``schedule=Restarts(...)``.
 
         Raises:
-            SpecError: With every field that does not exist and every value that cannot be.
+            SpecError: With every field that does not exist, every value that cannot be, and fields
+                that contradict each other: epochs and cycles, or a schedule that takes others.
 
         >>> Training().but(cycles=3, cycle_len=1, cycle_mult=2).epochs
         7
+        >>> Training().but(epochs=5, schedule=Restarts(3))
+        Traceback (most recent call last):
+        ...
+        secchi.errors.SpecError: this training cannot be: epochs cannot be given with a schedule \
+that takes another number: epochs is 5, restarts takes 3
         """
         fields = [field.name for field in dataclasses.fields(self)]
         known = [*fields, *_CYCLES]
@@ -124,7 +132,9 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
                     faults.append(f"{' and '.join(clash)} cannot be given with cycles")
                 # As a mapping, whose faults are told together with those of the other fields.
                 given["schedule"] = {"name": Restarts.name, "cycles": 1, **cycles}
-            elif "epochs" in given and "schedule" not in given and self.schedule.length is not None:
+            elif "epochs" in given and "schedule" in given:
+                faults += _clash(given["epochs"], given["schedule"])
+            elif "epochs" in given and self.schedule.length is not None:
                 given["schedule"] = Constant()  # epochs instead of cycles
             changed = dataclasses.replace(self, **given)
         except SpecError as error:
@@ -175,6 +185,20 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:
                 yield name, value
+
+
+def _clash(epochs: Any, schedule: Any) -> list[str]:
+    """The fault of epochs that a schedule given with them does not take."""
+    try:
+        schedule = schedule_named(schedule)
+    except SpecError:
+        return []  # told together with the faults of the other fields
+    if schedule.length is None or not is_whole(epochs) or epochs == schedule.length:
+        return []
+    return [
+        "epochs cannot be given with a schedule that takes another number: "
+        f"epochs is {epochs}, {schedule.name} takes {schedule.length}"
+    ]
 
 
 _CYCLES = ("cycles", "cycle_len", "cycle_mult")

@@ -1,6 +1,6 @@
 """What is done with one batch. The loop is the same; the step differs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -50,11 +50,6 @@ class Term(NamedTuple):
     values: tuple[Tensor, ...]
     weights: Tensor | None
 
-    @property
-    def weight(self) -> float:
-        """The weight of all rows together."""
-        return float(len(self.values[0]) if self.weights is None else self.weights.sum())
-
     def at(self, rows: slice) -> "Term":
         """Those of some rows."""
         weights = None if self.weights is None else self.weights[rows]
@@ -70,23 +65,28 @@ def gradient_step(
     net: nn.Module,
     optimizer: Optimizer,
     task: Task,
-    batches: Sequence[Batch],
+    batches: Iterable[Batch],
     *,
+    total: float,
     micro: int,
+    least: int = 1,
     smoothing: float = 0.0,
     precision: str = "fp32",
 ) -> Tensor:
     """Leave in the parameters the gradient of the mean loss over batches; that loss.
 
     The batches are computed ``micro`` rows at a time and their gradients are added up, weighted
-    so that the sum is the gradient of the mean over all rows, whatever ``micro`` is.
+    so that the sum is the gradient of the mean over all rows, whatever ``micro`` is. Each batch is
+    taken when the one before it is done with and forgotten, so that memory is needed for one.
 
     Args:
         net: The network, or what torch compiled of it.
         optimizer: Forgets the gradients that there were.
         task: What is predicted.
         batches: Those of one step.
+        total: The weight of all their rows together, which the mean is over.
         micro: Rows that are computed at once.
+        least: The fewest of them, as :func:`pieces` has it.
         smoothing: Label smoothing.
         precision: ``"fp32"``, or ``"bf16"`` under autocast.
 
@@ -94,17 +94,38 @@ def gradient_step(
         The loss, a number.
     """
     optimizer.zero_grad()
-    terms = [batch.terms() for batch in batches]
-    # Rows of weight 0 alone have a loss of 0, whatever it is divided by.
-    total = sum(term.weight for these in terms for term in these) or 1.0
-    losses = []
-    for batch, these in zip(batches, terms, strict=True):
-        for rows in _slices(len(batch.inputs), micro):
+    total = total or 1.0  # rows of weight 0 alone have a loss of 0, whatever it is divided by
+    losses: list[Tensor] = []
+    for batch in batches:
+        terms = batch.terms()
+        for rows in pieces(len(batch.inputs), micro, least):
             outputs = forward(net, batch.inputs[rows], precision)
-            loss = _sum([term.at(rows).loss(task, outputs, smoothing) for term in these]) / total
+            loss = _sum([term.at(rows).loss(task, outputs, smoothing) for term in terms]) / total
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
+        del batch, terms  # before the next one is made
     return _sum(losses)
+
+
+def pieces(rows: int, size: int, least: int = 1) -> Iterator[slice]:
+    """Cut rows into pieces of one size; the last may be shorter.
+
+    Args:
+        rows: How many there are.
+        size: Rows of a piece, 1 or more; ``least`` where that is more.
+        least: A last piece with fewer rows than this joins the one before it.
+
+    >>> [(piece.start, piece.stop) for piece in pieces(9, 4)]
+    [(0, 4), (4, 8), (8, 9)]
+    >>> [(piece.start, piece.stop) for piece in pieces(9, 4, least=2)]
+    [(0, 4), (4, 9)]
+    """
+    size, start = max(size, least), 0
+    while start < rows:
+        stop = start + size
+        stop = rows if rows - stop < least else stop
+        yield slice(start, stop)
+        start = stop
 
 
 def forward(net: nn.Module, inputs: Tensor, precision: str = "fp32") -> Tensor:
@@ -118,8 +139,3 @@ def forward(net: nn.Module, inputs: Tensor, precision: str = "fp32") -> Tensor:
 
 def _sum(numbers: list[Tensor]) -> Tensor:
     return numbers[0] if len(numbers) == 1 else torch.stack(numbers).sum()
-
-
-def _slices(rows: int, micro: int) -> Iterator[slice]:
-    for start in range(0, rows, micro):
-        yield slice(start, min(start + micro, rows))

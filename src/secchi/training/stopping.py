@@ -1,7 +1,8 @@
 """Rules that watch the validation loss: when to stop, and which epoch was best.
 
 A rule is configuration; what it has seen is a state of its own: ``init() -> state`` and
-``update(state, epoch) -> (state, decision)``.
+``update(state, epoch) -> state``. What it decides follows from the state alone, so that it decides
+the same where a run goes on: ``stops(state)``, ``keeps(state)``.
 """
 
 import dataclasses
@@ -44,8 +45,8 @@ class EarlyStopping:
     >>> rule = EarlyStopping(patience=2)
     >>> state = rule.init()
     >>> for number, loss in enumerate([0.5, 0.4, 0.6, 0.7]):
-    ...     state, stop = rule.update(state, Epoch(number, 0.0, loss, {}, 0.0))
-    >>> stop
+    ...     state = rule.update(state, Epoch(number, 0.0, loss, {}, 0.0))
+    >>> rule.stops(state)
     True
     """
 
@@ -55,10 +56,9 @@ class EarlyStopping:
         """Nothing seen yet."""
         return Seen()
 
-    def update(self, state: Seen, epoch: Epoch) -> tuple[Seen, bool]:
-        """Take in an epoch; whether to stop after it."""
-        state = state.after(epoch)
-        return state, self.stops(state)
+    def update(self, state: Seen, epoch: Epoch) -> Seen:
+        """Take in an epoch."""
+        return state.after(epoch)
 
     def stops(self, state: Seen) -> bool:
         """Whether to stop after what was seen."""
@@ -75,8 +75,8 @@ class KeepBest:
     >>> rule = KeepBest(wanted=True)
     >>> state = rule.init()
     >>> for number, loss in enumerate([0.5, 0.4, 0.6]):
-    ...     state, keep = rule.update(state, Epoch(number, 0.0, loss, {}, 0.0))
-    >>> keep, state.best
+    ...     state = rule.update(state, Epoch(number, 0.0, loss, {}, 0.0))
+    >>> rule.keeps(state), state.best
     (False, 1)
     """
 
@@ -86,7 +86,10 @@ class KeepBest:
         """Nothing seen yet."""
         return Seen()
 
-    def update(self, state: Seen, epoch: Epoch) -> tuple[Seen, bool]:
-        """Take in an epoch; whether its weights are the ones to keep."""
-        state = state.after(epoch)
-        return state, self.wanted and state.best == epoch.number
+    def update(self, state: Seen, epoch: Epoch) -> Seen:
+        """Take in an epoch."""
+        return state.after(epoch)
+
+    def keeps(self, state: Seen) -> bool:
+        """Whether the weights of the last epoch that was seen are the ones to keep."""
+        return self.wanted and state.best is not None and state.waited == 0

@@ -258,11 +258,6 @@ side_on?; the names are none, basic, side_on, top_down, random_resized_crop, tri
         """Whether :meth:`mix` mixes."""
         return self.mixup > 0 or self.cutmix > 0
 
-    @property
-    def is_none(self) -> bool:
-        """Whether nothing is changed at all."""
-        return not (self.alters or self.mixes)
-
     def canvas(self, transform: ImageTransform) -> ImageTransform:
         """What pictures are brought to before :meth:`apply`: more than the transform sees.
 
@@ -346,8 +341,8 @@ side_on?; the names are none, basic, side_on, top_down, random_resized_crop, tri
         The pairing is fixed, so batches have to be in random order.
 
         Args:
-            inputs: Normalised pictures, floating-point (n, channels, height, width), or for mixup
-                any rows (n, …); left as they are.
+            inputs: Pictures, floating-point (n, channels, height, width), normalised or with the
+                levels of bytes, or for mixup any rows (n, …); left as they are.
             seed: A number from 0 on for this batch.
 
         Returns:
@@ -399,19 +394,6 @@ side_on?; the names are none, basic, side_on, top_down, random_resized_crop, tri
         document = {"version": VERSION, **dataclasses.asdict(self)}
         document["crop_scale"] = None if self.crop_scale is None else list(self.crop_scale)
         return document
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> "Augmentation":
-        """From what :meth:`to_dict` gave.
-
-        Raises:
-            SpecError: With the fields and the values that cannot be.
-
-        >>> Augmentation.from_dict(AUGMENTATIONS["side_on"].to_dict()) == AUGMENTATIONS["side_on"]
-        True
-        """
-        fields = {key: value for key, value in document.items() if key != "version"}
-        return _changed(cls(), fields, [])
 
 
 def _changed(start: Augmentation, changes: dict[str, Any], faults: list[str]) -> Augmentation:
