@@ -1,5 +1,6 @@
 """A body with a head on it, frozen up to some point."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -119,8 +120,7 @@ class Network(nn.Module):
             features = self._used.after(inputs)
         else:
             features = self.body(self._normalized(inputs))
-        # In fp32 under autocast too: logits in bf16 would move in steps of a hundredth.
-        with torch.autocast(inputs.device.type, enabled=False):
+        with _without_autocast(inputs.device):
             outputs: Tensor = self.head(features.float())
         return outputs
 
@@ -172,6 +172,13 @@ class Network(nn.Module):
         groups: list[tuple[str, Sequence[nn.Parameter]]]
         groups = [(g.name, [body[name] for name in g.tensors]) for g in self.groups[:-1]]
         return [*groups, (HEAD, list(self.head.parameters()))]
+
+
+def _without_autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """For the head, whose logits in bf16 would move in steps of a hundredth."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()
 
 
 @dataclasses.dataclass(frozen=True)
