@@ -1,4 +1,4 @@
-"""Training a whole body: pictures a second of the training half of an epoch.
+"""Training a body: pictures a second of the training half of an epoch.
 
 Every peer trains the same network (EfficientNet-Lite0, pretrained) on the same pictures at 224 px,
 in batches of as many, in a process of its own. The first epoch of each warms up and does not count;
@@ -11,6 +11,10 @@ neither does validation.
 - torch-fp32: the same without autocast, since some bf16 kernels of torch are slower than fp32;
 - fastai: peers/fastai_learner.py, ``vision_learner`` unfrozen, its loader as its users run it (it
   decodes in every epoch). It needs the extra ``bench``, or --fastai-python.
+
+With --freeze-to the layers before that group are frozen: secchi reads their activations, which it
+computed once and are not in the seconds, and the torch loops compute them in every step, without a
+gradient.
 
 With --compile secchi and the torch loops run once more, compiled by torch; what that costs is in
 the column of the first epoch.
@@ -80,6 +84,9 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(PEERS), help=f"which of {','.join(PEERS)}")
     parser.add_argument("--epochs", type=whole_number, default=2, help="that count, in a process")
     parser.add_argument("--rounds", type=whole_number, default=1, help="processes of each")
+    parser.add_argument(
+        "--freeze-to", metavar="GROUP", help="the first layer group that trains (all; no fastai)"
+    )
     parser.add_argument("--compile", action="store_true", help="compiled networks too")
     parser.add_argument(
         "--fastai-python", default=sys.executable, metavar="PATH", help="a Python that has fastai"
@@ -91,7 +98,7 @@ def main() -> None:
     if "fastai" in peers and (reason := why_not_fastai(args.fastai_python)):
         say(f"fastai is skipped: {reason}")
         peers.remove("fastai")
-    rows = [row for row in all_rows(args.compile) if row.peer in peers]
+    rows = [row for row in all_rows(args.compile, args.freeze_to) if row.peer in peers]
     if not rows:
         fail("no peer is left to run")
 
@@ -104,20 +111,21 @@ def main() -> None:
                 measured = measure(row, data, place, args.epochs, args.fastai_python)
                 say(f"  {statistics.median(measured.rates):.1f} pictures a second")
                 results[row].append(measured)
-    report(results, counts, args.epochs, args.rounds)
+    report(results, counts, args)
 
 
-def all_rows(compiled: bool) -> list[Row]:
+def all_rows(compiled: bool, freeze_to: str | None) -> list[Row]:
     """Every row there can be, in the order of the table."""
-    plain = [Row(SECCHI, "secchi")]
+    frozen = ("--freeze-to", freeze_to) if freeze_to else ()
+    plain = [Row(SECCHI, "secchi", frozen)]
     for peer, name in (("torch", "torch loop"), ("torch-fp32", "torch loop, fp32")):
-        precision = ("--precision", "fp32") if peer == "torch-fp32" else ()
+        precision = (*frozen, *(("--precision", "fp32") if peer == "torch-fp32" else ()))
         plain += [
             Row(f"{name}, batch statistics", peer, precision),
             Row(f"{name}, frozen statistics", peer, (*precision, "--frozen-statistics")),
         ]
     more = [Row(f"{r.name}, compiled", r.peer, (*r.options, "--compile")) for r in plain]
-    return [*plain, *(more if compiled else []), Row("fastai", "fastai")]
+    return [*plain, *(more if compiled else []), *([] if frozen else [Row("fastai", "fastai")])]
 
 
 def measure(row: Row, data: Path, place: Path, epochs: int, fastai_python: str) -> Measured:
@@ -147,7 +155,7 @@ def measure(row: Row, data: Path, place: Path, epochs: int, fastai_python: str) 
 
 
 def report(
-    results: dict[Row, list[Measured]], counts: dict[str, int], epochs: int, rounds: int
+    results: dict[Row, list[Measured]], counts: dict[str, int], args: argparse.Namespace
 ) -> None:
     rates = {row: [rate for one in each for rate in one.rates] for row, each in results.items()}
     middle = {row.name: statistics.median(several) for row, several in rates.items()}
@@ -164,8 +172,8 @@ def report(
         for row, several in rates.items()
     ]
     print_table(
-        f"Training a whole body, batches of {BATCH}, 224 px; {counts['train']:,} training "
-        f"pictures; epochs: {epochs}, rounds: {rounds}\n"
+        f"Training a body from {args.freeze_to or 'its first layer'} on, batches of {BATCH}, 224 "
+        f"px; {counts['train']:,} training pictures; epochs: {args.epochs}, rounds: {args.rounds}\n"
         "(pictures a second of the training half of an epoch; the first epoch is left out, and "
         "what it\ntook beyond the others is in the last column)",
         ["", "median", "lowest", "highest", "secchi to it", "first epoch"],

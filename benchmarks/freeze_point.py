@@ -48,7 +48,7 @@ from secchi.training.optimizers import ParameterGroup
 
 PICTURES = 576
 BATCH = 64
-LR = 1e-3
+LR = 1e-4
 
 
 class Setting(NamedTuple):

@@ -33,7 +33,9 @@ class Times(Console):
         self._begun = time.perf_counter()
 
     @contextlib.contextmanager
-    def progress(self, title: str) -> Iterator[Callable[[int, int], None] | None]:
+    def progress(
+        self, title: str, what: str = "pictures"
+    ) -> Iterator[Callable[[int, int], None] | None]:
         """What the loop calls after every step of training."""
         yield self._step if title == "training" else None
 
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="after the one that warms up")
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    parser.add_argument("--freeze-to", default=0, metavar="GROUP", help="first group that trains")
     parser.add_argument("--compile", action="store_true", help="let torch compile the network")
     args = parser.parse_args()
 
@@ -60,7 +63,7 @@ def main() -> None:
         cache=FeatureCache(args.cache),
         console=console,
     )
-    learn.unfreeze()
+    learn.freeze_to(args.freeze_to)
     history = learn.fit(args.lr, 1 + args.epochs, batch_size=args.batch_size)
     answer = {
         "pictures": len(learn.data.train),

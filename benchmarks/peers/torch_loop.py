@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument(
         "--frozen-statistics", action="store_true", help="batch normalisation in evaluation mode"
     )
+    parser.add_argument("--freeze-to", metavar="LAYER", help="the first layer that trains (all)")
     parser.add_argument("--compile", action="store_true", help="let torch compile the network")
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -49,8 +50,9 @@ def main() -> None:
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
+    trained = parameters_from(net, args.freeze_to)
     run = torch.compile(net) if args.compile else net
-    optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, fused=True)
+    optimizer = torch.optim.AdamW(trained, lr=args.lr, fused=True)
 
     seconds, losses = [], []
     for _ in range(1 + args.epochs):
@@ -74,6 +76,17 @@ def main() -> None:
         "precision": "bf16" if bf16 else "fp32",
     }
     print(json.dumps(answer))
+
+
+def parameters_from(net: nn.Module, layer: str | None) -> list[nn.Parameter]:
+    """The parameters of a layer and those behind it; the others are frozen."""
+    frozen = layer is not None
+    trained = []
+    for name, parameter in net.named_parameters():
+        frozen = frozen and not name.startswith(f"{layer}.")
+        parameter.requires_grad_(not frozen)
+        trained += [] if frozen else [parameter]
+    return trained
 
 
 def to_bytes() -> list[nn.Module]:

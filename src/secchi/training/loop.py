@@ -35,6 +35,11 @@ SMALL_STEP = 2**24
 EVALUATION_NUMBERS = 2**23
 """Numbers of inputs in a batch where no gradient is needed."""
 
+FAST_NUMBERS, FAST_ROWS = 5 * 2**18, 32
+"""Numbers of inputs, and rows, in such a batch at which a network of convolutions is fast on a
+processor: what its layers give stays in the caches. On two cores a whole EfficientNet-Lite0 judged
+270 pictures a second eight at a time, and 115 a second 64 at a time."""
+
 
 class Inputs(Protocol):
     """Rows that can be taken: a :class:`secchi.features.cache.FeatureTable`, say.
@@ -507,7 +512,10 @@ def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution 
         float32 of shape (rows, width), on the processor.
     """
     net.to(execution.device).eval()
-    size = min(max(1, EVALUATION_NUMBERS // inputs.width), max(1, len(inputs)))
+    size = EVALUATION_NUMBERS // inputs.width
+    if execution.device == "cpu" and _convolves(net):
+        size = min(FAST_NUMBERS // inputs.width, FAST_ROWS)
+    size = min(max(1, size), max(1, len(inputs)))
     outputs = torch.empty(len(inputs), width)
     start = 0
     with threads_for(net, size), torch.no_grad():
@@ -561,11 +569,17 @@ def threads_for(net: nn.Module, batch_size: int) -> contextlib.AbstractContextMa
     A convolution multiplies by its weights at every place, so a step with one is never small.
     Frozen layers are computed ahead, so only what trains counts; all of it where nothing does.
     """
+    small = batch_size * sum(p.numel() for p in _counted(net)) < SMALL_STEP
+    return _threads(1) if small and not _convolves(net) else contextlib.nullcontext()
+
+
+def _counted(net: nn.Module) -> list[nn.Parameter]:
     everything = list(net.parameters())
-    counted = [p for p in everything if p.requires_grad] or everything
-    convolutions = any(p.ndim > 2 for p in counted)
-    small = batch_size * sum(p.numel() for p in counted) < SMALL_STEP
-    return contextlib.nullcontext() if convolutions or not small else _threads(1)
+    return [p for p in everything if p.requires_grad] or everything
+
+
+def _convolves(net: nn.Module) -> bool:
+    return any(p.ndim > 2 for p in _counted(net))
 
 
 @contextlib.contextmanager

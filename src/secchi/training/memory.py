@@ -16,9 +16,10 @@ T = TypeVar("T")
 STATED_ERROR = 0.25
 """How far, as a share, an estimate may lie from what a step really takes."""
 
-_FAST_BYTES = 2**25
-"""Blocks of memory up to here are kept by the C library and used again; larger ones are asked of
-the system each time, whose clearing them costs more than computing on them."""
+_FAST_BYTES = 2**24
+"""The largest array of a step that a processor computes fast. Several of half of that lie in its
+caches, and the C library keeps blocks of up to twice that and uses them again; larger ones are
+asked of the system each time, whose clearing them costs more than computing on them."""
 
 _AVERAGES = {"sgd": 0, "rmsprop": 1, "adam": 2, "adamw": 2}
 """What an optimizer remembers of each weight; sgd and rmsprop one more with momentum."""
@@ -45,7 +46,7 @@ class StepMemory:
     >>> memory.of(rows=64)
     4200000
     >>> memory.fast_rows
-    32
+    16
     """
 
     fixed: int
