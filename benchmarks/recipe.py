@@ -42,6 +42,20 @@ FASTAI = ("--epochs", "7", "--freeze-epochs", "5", "--augment", "--tta")
 Z = statistics.NormalDist().inv_cdf(0.975)
 
 
+class Step(NamedTuple):
+    """A part of a training.
+
+    Attributes:
+        name: What was done.
+        accuracy: After it, on the validation pictures; None where it trained nothing.
+        brought: What it changed, with its noise.
+    """
+
+    name: str
+    accuracy: float | None
+    brought: str = ""
+
+
 class Measured(NamedTuple):
     """One process, or the medians of several.
 
@@ -50,12 +64,14 @@ class Measured(NamedTuple):
         accuracy: On the validation pictures.
         tta: Likewise, with test-time augmentation.
         at_least: Whether it took longer than ``seconds``, which tell only a part.
+        steps: What it did in which order: a name, and the accuracy after it or None.
     """
 
     seconds: float
     accuracy: float
     tta: float
     at_least: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 def main() -> None:
@@ -118,7 +134,21 @@ def run_secchi(data: Path, options: list[str]) -> Measured:
         command += ["--out", str(folder / "runs"), *options]
         done = run_process(command, folder, {"SECCHI_CACHE": str(folder / "cache")})
     answer = json.loads(done.output)
-    return Measured(done.seconds, answer["valid"]["accuracy"], answer["tta"]["accuracy"])
+    steps = tuple(
+        Step(step["name"], step["score"], brought(step)) for step in answer["recipe"]["steps"]
+    )
+    accuracy, with_views = answer["valid"]["accuracy"], answer["tta"]["accuracy"]
+    return Measured(done.seconds, accuracy, with_views, steps=steps)
+
+
+def brought(step: dict[str, Any]) -> str:
+    """What a step of the recipe decided, or changed in accuracy, with its paired interval."""
+    gain = step["gain"]
+    if gain is None:
+        return str(step["decided"])
+    words = "beyond noise" if gain["beyond_noise"] else "within noise"
+    kept = ", not kept" if step["kept"] is False else ""
+    return f"{gain['difference']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}, {words}{kept})"
 
 
 # ---------------------------------------------------------------- fastai
@@ -152,7 +182,14 @@ def measured_by(answer: dict[str, Any]) -> Measured:
     """Without the process's own seconds, those of the training halves of its epochs."""
     whole = answer.get("seconds")
     seconds = sum(answer["epoch_seconds"]) if whole is None else whole
-    return Measured(seconds, answer["accuracy"], answer["tta_accuracy"], whole is None)
+    # fastai's recorder has the epochs with the body unfrozen.
+    steps = [
+        Step(f"epoch {number} of the whole body", accuracy)
+        for number, accuracy in enumerate(answer["accuracies"], start=1)
+    ]
+    steps.append(Step("test-time augmentation", answer["tta_accuracy"]))
+    accuracy, with_views = answer["accuracy"], answer["tta_accuracy"]
+    return Measured(seconds, accuracy, with_views, whole is None, tuple(steps))
 
 
 def about_fastai(file: Path | None, results: dict[str, Measured]) -> str:
@@ -174,7 +211,8 @@ def about_fastai(file: Path | None, results: dict[str, Measured]) -> str:
 def median(several: list[Measured]) -> Measured:
     """Of each figure."""
     figures = ((one.seconds, one.accuracy, one.tta) for one in several)
-    return Measured(*(statistics.median(values) for values in zip(*figures, strict=True)))
+    middle = (statistics.median(values) for values in zip(*figures, strict=True))
+    return Measured(*middle, steps=several[0].steps)
 
 
 def report(results: dict[str, Measured], counts: dict[str, int], rounds: int, remark: str) -> None:
@@ -198,6 +236,15 @@ def report(results: dict[str, Measured], counts: dict[str, int], rounds: int, re
         ["", "seconds", "fastai to it", "accuracy", "difference", "with TTA", "difference"],
         rows,
     )
+    for name, one in results.items():
+        print_table(
+            f"{name}: the accuracy after each step, and what it brought (its first round)",
+            ["step", "accuracy", "brought"],
+            [
+                [step.name, "" if step.accuracy is None else f"{step.accuracy:.4f}", step.brought]
+                for step in one.steps
+            ],
+        )
 
 
 def shorter(one: Measured, fastai: Measured | None) -> str:
