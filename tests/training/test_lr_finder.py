@@ -601,3 +601,15 @@ def test_the_schedule_is_the_rate_at_each_step(found: LearningRateSearch) -> Non
     np.testing.assert_array_equal(line.get_ydata(), found.rates)
     assert list(line.get_xdata()) == list(range(len(found.rates)))
     assert axes.get_yscale() == "log"
+
+
+def test_a_fall_behind_a_rise_suggests_nothing() -> None:
+    """A training that is thrown off at 3e-3 and finds its way back up to 0.1."""
+    rates = np.geomspace(1e-6, 1, 121)
+    decades = np.log10(rates)
+    first = 0.15 / (1 + np.exp(4 * (decades + 4)))  # falls around 1e-4
+    bump = 0.07 * np.exp(-((decades + 2.5) ** 2) / 0.05)
+    second = np.where(rates > 0.1, 5.0, np.where(rates > 1e-2, -0.01, 0.0))
+    found = suggestions(rates, first + bump + second + 0.01, noisy=False)
+    assert 5e-5 < found["still_improving"].lr < 1e-3
+    assert found["minimum_tenth"].lr < 1e-3

@@ -12,6 +12,9 @@ from secchi.cli.options import console, print_json
 from secchi.errors import SecchiError
 from secchi.files import check_writable
 
+_BODY_RATE = 1e-3
+"""Where the body trains and no rate is named: that of a head by itself would undo what it knows."""
+
 
 def train(
     path: options.Pictures,
@@ -27,7 +30,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.")] = None,
     lr: Annotated[
         list[float] | None,
-        typer.Option(help="Learning rate; several times: of early to late layer groups."),
+        typer.Option(
+            help="Learning rate; several times: of early to late layer groups. Without it 0.01, "
+            "or 0.001 where layers of the body train."
+        ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures in a training step.")] = None,
     cycles: Annotated[int | None, typer.Option(help="Restarts of the learning rate.")] = None,
@@ -57,6 +63,8 @@ def train(
     started = time.perf_counter()
     screen = console(as_json)
     check_writable(out.absolute())
+    if lr is None and freeze_to is not None:
+        lr = [_BODY_RATE]
     changes: dict[str, Any] = {"lr": lr, "epochs": epochs, "batch_size": batch_size, "seed": seed}
     changes |= {"cycles": cycles, "cycle_len": cycle_len, "cycle_mult": cycle_mult}
     training = Training().but(**changes | options.settings(set_))  # faults before the work

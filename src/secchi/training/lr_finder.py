@@ -287,11 +287,11 @@ def suggestions(
     rates, losses = rates[:count], losses[:count]
     decades = np.log10(rates)
     losses, noise = (_smoothed(losses), _noise(losses)) if noisy else (losses, 0.0)
-    bottom = int(np.argmin(losses))
     # Of several steps: the first one alone is the least smooth, with none before it.
     start = losses[: max(1, min(_NEAR, count // 4))].mean() if noisy else losses[0]
-    fall = start - losses[bottom]
-    if bottom < 2 or fall < max(_FALLS * abs(start), _BEYOND_NOISE * noise):
+    clear = max(_FALLS * abs(start), _BEYOND_NOISE * noise)
+    bottom = _bottom(losses, start, clear)
+    if bottom < 2 or start - losses[bottom] < clear:
         return _before_rise(rates, losses, noise)
     slopes = _slopes(decades, losses)[: bottom + 1]
     steepest = int(np.argmin(slopes))
@@ -310,6 +310,22 @@ def suggestions(
             float(max(rates[bottom] / 10, rates[0])), "a tenth of the rate with the lowest loss"
         ),
     }
+
+
+def _bottom(losses: NDArray[np.float64], start: float, clear: float) -> int:
+    """Where the loss is lowest before it rises again for the first time.
+
+    A rise takes back a quarter of a clear fall. What falls behind it, as a training that was thrown
+    off finds its way back, says nothing of the rates there.
+
+    >>> _bottom(np.array([1.0, 0.5, 0.1, 0.6, 0.0]), start=1.0, clear=0.1)
+    2
+    """
+    lowest = np.minimum.accumulate(losses)
+    fallen = start - lowest
+    rises = (fallen >= clear) & (losses - lowest > np.maximum(_CLEARLY * fallen, clear))
+    end = int(np.argmax(rises)) if rises.any() else len(losses)
+    return int(np.argmin(losses[:end]))
 
 
 def _noise(losses: NDArray[np.float64]) -> float:
