@@ -613,3 +613,13 @@ def test_a_fall_behind_a_rise_suggests_nothing() -> None:
     found = suggestions(rates, first + bump + second + 0.01, noisy=False)
     assert 5e-5 < found["still_improving"].lr < 1e-3
     assert found["minimum_tenth"].lr < 1e-3
+
+
+@pytest.mark.parametrize("looks", [15, 20, 60])
+def test_few_looks_have_slopes_too(looks: int) -> None:
+    rates = np.geomspace(1e-6, 1, looks)
+    decades = np.log10(rates)
+    losses = 0.15 / (1 + np.exp(4 * (decades + 4))) + 0.5 * np.exp(4 * decades)
+    found = suggestions(rates, losses, noisy=False)
+    assert 3e-5 < found["steepest"].lr < 3e-4  # the loss falls fastest at 1e-4
+    assert found["steepest"].lr < found["still_improving"].lr < 1e-2

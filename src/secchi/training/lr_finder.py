@@ -356,9 +356,11 @@ def _before_rise(
 
 def _slopes(decades: NDArray[np.float64], losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """The loss's slope by decade at each rate: of a line through the points near it."""
+    # Few looks lie further apart than that: then to the next one on either side.
+    window = max(_WINDOW, 1.01 * float(np.diff(decades).max()))
     slopes = np.empty(len(losses))
     for place, centre in enumerate(decades):
-        near = np.abs(decades - centre) <= _WINDOW
+        near = np.abs(decades - centre) <= window
         x, y = decades[near] - decades[near].mean(), losses[near]
         slopes[place] = (x * y).sum() / max((x * x).sum(), 1e-12)
     return slopes
