@@ -231,7 +231,7 @@ def spread(rates: tuple[float, ...], groups: int) -> list[float]:
     """
     if len(rates) > max(groups, 1):
         raise SpecError(
-            _WHAT, [f"lr names {len(rates)} rates, and layer groups that train: {groups}"]
+            _WHAT, [f"lr names {len(rates)} rates, and {groups} layer groups are trained"]
         )
     if len(rates) == 1 or groups == 1:
         return [rates[-1]] * groups
