@@ -180,21 +180,16 @@ class RecipeSpec:
             value = getattr(self, name)
             if not (is_whole(value) and value >= 1):
                 faults.append(f"{name} is {value!r}, not 1 or more")
-        for check in (self.changes, self.training):
-            try:
-                check()
-            except SpecError as error:
-                faults += error.faults
+        try:
+            Augmentation.named(self.augmentation, max_zoom=self.max_zoom)
+        except SpecError as error:
+            faults += error.faults
+        try:
+            Training(label_smoothing=self.label_smoothing)
+        except SpecError as error:
+            faults += error.faults
         if faults:
             raise SpecError("this recipe cannot be", faults)
-
-    def changes(self) -> Augmentation:
-        """How training pictures are changed."""
-        return Augmentation.named(self.augmentation, max_zoom=self.max_zoom)
-
-    def training(self) -> Training:
-        """What every step has in common."""
-        return Training(label_smoothing=self.label_smoothing)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -221,7 +222,8 @@ def test_find_lr_prints_a_rate_with_its_reason_and_draws_it(
     figure = Path("learning-rate.png").absolute()
     assert lines[-2].endswith(f" s; figure: {figure}")
     rate = lines[-6].split()[2]
-    assert lines[-1] == f"next: secchi train {photos} --lr {rate} --size 64"
+    words = ["secchi", "train", str(photos), "--lr", rate, "--size", "64"]
+    assert shlex.split(lines[-1].removeprefix("next: ")) == words
     with Image.open(figure) as picture:
         assert picture.format == "PNG"
         assert picture.width > 1000
@@ -299,6 +301,20 @@ def test_an_unknown_layer_group_is_told_with_those_that_there_are(
     assert "no layer group 'block.5'; did you mean blocks.5" in message
     assert "there are stem, blocks.0" in message
     assert not Path("learning-rate.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "lr"), [((), 1e-3), (("--lr", 5e-3), 5e-3), (("--set", "lr=5e-3"), 5e-3)]
+)
+def test_a_body_trains_gently_unless_a_rate_is_named(
+    photos: Path, place: Path, prepared: dict[str, str], options: tuple[object, ...], lr: float
+) -> None:
+    words = ("--freeze-to", "blocks.6", "--epochs", 1, *options, "--out", place / "gentle")
+    one_core = prepared | {"OMP_NUM_THREADS": "1"}
+    done = secchi("train", photos, *SMALL, *words, "--json", **one_core)
+    assert done.code == 0, done
+    assert json.loads((Path(done.document["run"]) / "run.json").read_text())["training"]["lr"] == lr
 
 
 @pytest.mark.parametrize("command", ["find-lr", "train", "recipe"])

@@ -1,5 +1,6 @@
 """``secchi find-lr``: which learning rate?"""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,8 +91,8 @@ def find_lr(
             ("--seed", seed, 0),
             *(("--set", each, None) for each in set_ or [] if not each.startswith("lr=")),
         ]
-        words = [f"{name} {value}" for name, value, usual in given if value != usual]
-        screen.line(f"next: secchi train {path} {' '.join(words)}")
+        words = [word for name, value, usual in given if value != usual for word in (name, value)]
+        screen.line(f"next: {shlex.join(map(str, ('secchi', 'train', path, *words)))}")
 
 
 def _kind_of(figure: Path) -> str:

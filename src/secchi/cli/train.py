@@ -13,7 +13,7 @@ from secchi.errors import SecchiError
 from secchi.files import check_writable
 
 _BODY_RATE = 1e-3
-"""Where the body trains and no rate is named: that of a head by itself would undo what it knows."""
+"""With --freeze-to, where no rate is named: a head's own would undo what the body knows."""
 
 
 def train(
@@ -32,7 +32,7 @@ def train(
         list[float] | None,
         typer.Option(
             help="Learning rate; several times: of early to late layer groups. Without it 0.01, "
-            "or 0.001 where layers of the body train."
+            "or 0.001 with --freeze-to."
         ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures in a training step.")] = None,
