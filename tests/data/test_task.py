@@ -1,6 +1,7 @@
 """The record of what is predicted."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,3 +131,35 @@ def test_labels_of_different_lengths_are_refused() -> None:
 def test_a_weight_is_finite_and_not_negative(weight: float) -> None:
     with pytest.raises(DataError, match="weights have to be finite and not negative"):
         Labels(Task.regress("a"), (np.zeros(2),), np.array([1, weight], np.float32))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["no", "yes"], [3, 5, 8], [False, True], [b"a", b"\xff"], [1.5, 2.0, -1.0]],
+    ids=["str", "int", "bool", "bytes", "float"],
+)
+@pytest.mark.parametrize("as_array", [False, True])
+def test_labels_come_back_as_they_went_in(labels: list[Any], as_array: bool) -> None:
+    target = Target.classify("y", np.array(labels) if as_array else labels)
+    assert all(isinstance(name, str) for name in target.classes)
+    again = Target.from_dict(json.loads(json.dumps(target.to_dict())))
+    numbers = again.encode(np.array(labels)[::-1] if as_array else labels[::-1])
+    assert numbers.tolist() == list(range(len(labels)))[::-1]
+    back = again.decode(numbers).tolist()
+    assert back == labels[::-1]
+    assert [type(label) for label in back] == [type(label) for label in labels[::-1]]
+
+
+def test_labels_of_several_types_are_refused() -> None:
+    with pytest.raises(DataError, match="of the types int, str"):
+        Target.classify("y", [1, "two"])
+
+
+def test_shares_add_up_to_one() -> None:
+    target = Target("mood", Kind.DISTRIBUTION, ("good", "bad"))
+    shares = target.encode([[0.25, 0.75], [0.3333, 0.6664]])
+    assert shares.dtype == np.float32
+    assert shares.sum(axis=1).tolist() == pytest.approx([1, 1], abs=1e-6)
+    for wrong in ([[0.5, 0.6]], [[-0.1, 1.1]], [[0.2, 0.3, 0.5]], [[np.nan, 1.0]]):
+        with pytest.raises(DataError, match="shares"):
+            target.encode(wrong)

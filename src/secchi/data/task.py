@@ -20,8 +20,16 @@ class Kind(StrEnum):
     """Any number of classes other than two, of which each row has exactly one."""
     MULTILABEL = "multilabel"
     """Any number of classes, of which each row has none, some or all."""
+    DISTRIBUTION = "distribution"
+    """Shares of any number of classes, which add up to one in each row."""
     REGRESSION = "regression"
     """A number."""
+
+
+Label = str | int | float | bool | bytes
+"""What can name a class."""
+
+_LABEL_TYPES: dict[str, type] = {kind.__name__: kind for kind in (str, int, float, bool, bytes)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,16 +38,22 @@ class Target:
 
     Attributes:
         name: What it is called, such as ``"class"`` or ``"quality"``.
-        kind: Two classes, many classes, several labels, or a number.
-        classes: The names of the classes in their order; empty for a number.
+        kind: Two classes, many classes, several labels, shares of classes, or a number.
+        classes: The names of the classes in their order, as text; empty for a number.
+        label_type: What the labels were before they became text: ``"str"``, ``"int"``,
+            ``"float"``, ``"bool"`` or ``"bytes"``; :meth:`decode` gives them back so.
 
     >>> Target("pet", Kind.BINARY, ("cat", "dog")).encode(["dog", "cat"])
     array([1, 0])
+    >>> quality = Target.classify("quality", [3, 5])
+    >>> quality.classes, quality.decode(quality.encode([5, 3, 5]))
+    (('3', '5'), array([5, 3, 5]))
     """
 
     name: str
     kind: Kind
     classes: tuple[str, ...] = ()
+    label_type: str = "str"
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
@@ -48,6 +62,7 @@ class Target:
             Kind.BINARY: len(self.classes) == 2,
             Kind.MULTICLASS: len(self.classes) not in (0, 2),
             Kind.MULTILABEL: len(self.classes) >= 1,
+            Kind.DISTRIBUTION: len(self.classes) >= 2,
             Kind.REGRESSION: not self.classes,
         }
         if not expected[self.kind]:
@@ -57,10 +72,22 @@ class Target:
             )
 
     @classmethod
-    def classify(cls, name: str, classes: Iterable[str]) -> "Target":
-        """Exactly one of these classes a row."""
-        names = tuple(classes)
-        return cls(name, Kind.BINARY if len(names) == 2 else Kind.MULTICLASS, names)
+    def classify(cls, name: str, classes: Iterable[Label]) -> "Target":
+        """Exactly one of these classes a row; all of one type, which :meth:`decode` gives back.
+
+        Raises:
+            DataError: The classes are of several types, or of one that names nothing.
+        """
+        given = [_plain(label) for label in classes]
+        types = sorted({type(label).__name__ for label in given}) or ["str"]
+        if len(types) > 1 or types[0] not in _LABEL_TYPES:
+            raise DataError(
+                f"the classes of {name!r} are of the types {', '.join(types)}; they have to be all "
+                "text, or all whole numbers, numbers, truth values or bytes"
+            )
+        names = tuple(_class_name(label) for label in given)
+        kind = Kind.BINARY if len(names) == 2 else Kind.MULTICLASS
+        return cls(name, kind, names, types[0])
 
     @property
     def outputs(self) -> int:
@@ -76,15 +103,19 @@ class Target:
         """Turn names or numbers into an array.
 
         Args:
-            values: One a row: a class name, a collection of class names, or a number.
+            values: One a row: a class as text or in its own type, a collection of class names, a
+                share of each class, or a number.
 
         Returns:
-            int64 of shape (rows,) for classes, float32 (rows, classes) for several labels,
-            float32 (rows,) for numbers.
+            int64 of shape (rows,) for classes, float32 (rows, classes) for several labels and for
+            shares, float32 (rows,) for numbers.
 
         Raises:
-            DataError: A name that is not one of the classes, or a number that is not finite.
+            DataError: A name that is not one of the classes, shares that do not add up to one, or
+                a number that is not finite.
         """
+        if self.kind is Kind.DISTRIBUTION:
+            return self._encode_shares(values)
         if self.kind is Kind.REGRESSION:
             with np.errstate(over="ignore"):  # what is too large becomes infinite
                 numbers = np.array([_number(value) for value in values], dtype=np.float32)
@@ -92,24 +123,71 @@ class Target:
                 row = int(np.flatnonzero(~np.isfinite(numbers))[0])
                 raise DataError(f"target {self.name!r} of row {row} is {values[row]!r}, no number")
             return numbers
-        index = {name: i for i, name in enumerate(self.classes)}
+        index: dict[Any, int] = {name: i for i, name in enumerate(self.classes)}
         try:
             if self.exclusive:
+                if self.label_type != "str":
+                    index |= {self._label(name): i for i, name in enumerate(self.classes)}
                 return np.fromiter((index[v] for v in values), dtype=np.int64, count=len(values))
             hot = np.zeros((len(values), len(self.classes)), dtype=np.float32)
             for row, names in enumerate(values):
                 hot[row, [index[name] for name in names]] = 1
             return hot
         except KeyError as error:
-            name = str(error.args[0])
+            name = _class_name(_plain(error.args[0]))
             raise DataError(
                 f"{name!r} is none of the {len(self.classes)} classes of {self.name!r}"
                 + did_you_mean(name, self.classes)
             ) from None
 
+    def _encode_shares(self, values: Sequence[Any]) -> NDArray[np.float32]:
+        shares = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+        if shares.shape[1] != len(self.classes):
+            raise DataError(
+                f"target {self.name!r} has {len(self.classes)} classes, and a row of it "
+                f"{shares.shape[1]} shares"
+            )
+        wrong = ~((shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) <= _ROUNDED))
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise DataError(
+                f"the shares of {self.name!r} in row {row} are {shares[row].tolist()}; they have "
+                "to be 0 or more and to add up to 1"
+            )
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares.astype(np.float32)
+
+    def decode(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """The labels of classes by number, in the type that they came in.
+
+        Args:
+            numbers: Whole numbers from 0 on, of any shape.
+        """
+        labels: NDArray[Any] = np.array([self._label(name) for name in self.classes])[numbers]
+        return labels
+
+    def _label(self, name: str) -> Label:
+        """A class in the type that it came in."""
+        if self.label_type == "bytes":
+            return name.encode("utf-8", "surrogateescape")
+        if self.label_type == "bool":
+            return name == "True"
+        label: Label = _LABEL_TYPES[self.label_type](name)
+        return label
+
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {"name": self.name, "kind": self.kind.value, "classes": list(self.classes)}
+        return dataclasses.asdict(self) | {"kind": self.kind.value, "classes": list(self.classes)}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "Target":
+        """From what :meth:`to_dict` gave."""
+        return cls(
+            document["name"],
+            Kind(document["kind"]),
+            tuple(document["classes"]),
+            document.get("label_type", "str"),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +209,7 @@ class Task:
             raise DataError(f"a task needs targets with different names, got {names}")
 
     @classmethod
-    def classify(cls, classes: Iterable[str], name: str = "class") -> "Task":
+    def classify(cls, classes: Iterable[Label], name: str = "class") -> "Task":
         """One target: exactly one of these classes."""
         return cls((Target.classify(name, classes),))
 
@@ -180,11 +258,7 @@ class Task:
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Task":
         """From what :meth:`to_dict` gave."""
-        return cls(
-            tuple(
-                Target(t["name"], Kind(t["kind"]), tuple(t["classes"])) for t in document["targets"]
-            )
-        )
+        return cls(tuple(Target.from_dict(target) for target in document["targets"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +301,20 @@ class Labels:
         """The labels of some rows, in the order asked for."""
         weights = None if self.weights is None else self.weights[rows]
         return Labels(self.task, tuple(v[rows] for v in self.values), weights)
+
+
+_ROUNDED = 1e-3
+"""How far shares may be from adding up to one, as rounded percentages are."""
+
+
+def _plain(label: Any) -> Any:
+    """A label without NumPy's clothes."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _class_name(label: Any) -> str:
+    """A label as text."""
+    return label.decode("utf-8", "surrogateescape") if isinstance(label, bytes) else str(label)
 
 
 def _number(value: Any) -> float:
