@@ -18,6 +18,7 @@ MakePictures = Callable[..., Path]
 def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has its own cache and working folder; nothing of the person's is touched."""
     monkeypatch.setenv("SECCHI_CACHE", str(tmp_path / "own-cache"))
+    monkeypatch.setenv("SECCHI_LEDGER", str(tmp_path / "own-ledger.sqlite"))
     place = tmp_path / "here"
     place.mkdir()
     monkeypatch.chdir(place)

@@ -1,6 +1,5 @@
 """The façade: what a person types."""
 
-import dataclasses
 import datetime
 import json
 import os
@@ -13,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 from secchi.console import Console
 from secchi.data.images import ImageData
 from secchi.data.pictures import Scratch
+from secchi.data.table import TableData
 from secchi.errors import BundleError, DataError, PictureError, SpecError, did_you_mean
 from secchi.features.cache import FeatureCache, FeatureTable
 from secchi.features.extract import Extraction
-from secchi.features.runtimes import check_setting, resolve_device, resolve_precision
+from secchi.features.runtimes import check_setting
 from secchi.features.views import View
 from secchi.files import folder_written_aside, write_json
 from secchi.models.backbones import PRETRAINED, Backbone
-from secchi.runs import Journal, RunFolder, seconds_between_checkpoints
+from secchi.picture_trainee import PictureTrainee
+from secchi.runs import Journal, RunFolder, read_run, seconds_between_checkpoints
+from secchi.table_trainee import TableTrainee
 from secchi.trainee import Trainee
 from secchi.training.history import Epoch, History
 from secchi.training.metrics import check_metrics, default_metric
@@ -30,12 +32,15 @@ from secchi.values import is_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import nn
 
     from secchi.bundle.bundle import Bundle
     from secchi.inspection.predictions import Predictions
+    from secchi.inspection.test_result import TestResult
     from secchi.models.heads import Head
-    from secchi.models.network import LayerGroups, Network
+    from secchi.models.network import LayerGroups
     from secchi.recipe import Recipe
+    from secchi.training.evaluation import Evaluation
     from secchi.training.lr_finder import LearningRateSearch
     from secchi.training.plan import SchedulePlan
 
@@ -44,25 +49,29 @@ if TYPE_CHECKING:
 
 
 class Learner:
-    """A body, a head on it, and the pictures they learn from.
+    """A network, and the pictures or the table that it learns from.
 
-    The body is frozen until :meth:`unfreeze` or :meth:`freeze_to`: its output is computed once,
-    when it is first needed, and kept in the cache, and so is that of whatever part of it is frozen
-    later. Making a learner starts to make the body ready.
+    For pictures it is a body with a head on it. The body is frozen until :meth:`unfreeze` or
+    :meth:`freeze_to`: its output is computed once, when it is first needed, and kept in the cache,
+    and so is that of whatever part of it is frozen later. Making a learner starts to make the body
+    ready.
 
     Args:
-        data: The pictures. Those that turn out to be unreadable are set aside in it, with their
-            reasons, before training.
-        backbone: The body; None takes ``lite0``.
+        data: Pictures or a table. Pictures that turn out to be unreadable are set aside in it,
+            with their reasons, before training.
+        model: For pictures the body (:class:`secchi.Backbone`); None takes ``lite0``. For a table
+            a :class:`secchi.MLP`, or any module, or a class or function that is called with the
+            numbers of inputs and outputs; None takes two hidden layers of 64 units.
         training: How it is trained where :meth:`fit` is not told otherwise.
-        metrics: What is measured on the validation pictures after each epoch: accuracy,
-            error_rate, top_3, f1, auc; r2 and mae for numbers. None takes accuracy, or mae.
+        metrics: What is measured on the validation rows after each epoch: accuracy, error_rate,
+            top_3, f1, auc; r, r2, mae for numbers. None takes accuracy, or mae.
         seed: Names every random choice; the same seed gives the same numbers. None takes the
             training's.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        precision: Of the body: ``"auto"``, ``"fp32"`` or ``"bf16"``.
+        precision: Of the body: ``"auto"``, ``"fp32"`` or ``"bf16"``; of a network on a table
+            ``"fp32"`` or ``"fp64"``.
         compile: Let torch compile what trains of the body, which takes a minute first.
-        cache: Where features are kept; None takes the user's cache folder.
+        cache: Where features of pictures are kept; None takes the user's cache folder.
         out: The folder that runs go into.
         resume: ``"auto"`` goes on with the newest unfinished run in ``out`` that does the same, or
             starts one that can be gone on with; ``"fresh"`` starts one in any case; the name of a
@@ -84,10 +93,10 @@ class Learner:
 
     def __init__(
         self,
-        data: ImageData,
-        backbone: Backbone | None = None,
-        *,
+        data: ImageData | TableData,
+        model: Any = None,
         training: Training | None = None,
+        *,
         metrics: Sequence[str] | None = None,
         seed: int | None = None,
         device: str = "auto",
@@ -100,35 +109,37 @@ class Learner:
         purpose: Mapping[str, Any] | None = None,
         console: Console | None = None,
     ) -> None:
-        check_setting(device, precision)
         self.data = data
-        self.backbone = backbone or Backbone(size=data.size)
-        self.training = (training or Training()).but(seed=seed)
-        self.metrics = tuple(metrics or [default_metric(data.task.targets[0])])
-        check_metrics(self.metrics, data.task)
-        self.cache = cache or FeatureCache()
-        self.device = device
-        self.precision = precision
         self.console = console or Console()
         self.history: History | None = None
-        self._run = RunFolder(Path(os.path.abspath(os.fspath(out))), os.path.basename(data.root))
-        self._compile = compile
+        usual = TableTrainee.TRAINING if isinstance(data, TableData) else Training()
+        self.training = (training or usual).but(seed=seed)
+        self.metrics = tuple(metrics or usual_metrics(data))
+        check_metrics(self.metrics, data.task)
+        self._run = RunFolder(Path(os.path.abspath(os.fspath(out))), data.name)
         self._resume = resume
         if resume not in (None, "auto", "fresh"):
             self._run.unfinished(resume)  # faults before the work
         self._purpose = dict(purpose or {})
         self._checkpoint_seconds = seconds_between_checkpoints(checkpoint_seconds)
         self._journal: Journal | None = None
-        self._trainee = Trainee(
-            data,
-            self.backbone,
-            self.cache,
-            self.console,
-            device=device,
-            precision=precision,
-            compile=compile,
-            seed=self.training.seed,
-        )
+        self._trainee: Trainee
+        if isinstance(data, TableData):
+            self._trainee = TableTrainee(
+                data, model, self.console, device, precision, self.training.seed
+            )
+        else:
+            check_setting(device, precision)
+            self._trainee = PictureTrainee(
+                data,
+                model or Backbone(size=data.size),
+                cache or FeatureCache(),
+                self.console,
+                device=device,
+                precision=precision,
+                compile=compile,
+                seed=self.training.seed,
+            )
         self._epochs = 0
         self._training_seconds = 0.0
 
@@ -164,6 +175,48 @@ class Learner:
         body = Backbone(backbone, os.fspath(weights), data.size, seed)
         return cls(data, body, seed=seed, **options)
 
+    @classmethod
+    def from_run(cls, run: str | os.PathLike[str], **options: Any) -> "Learner":
+        """The learner of a finished run on a table, as it stood when the run was saved.
+
+        The table is read again from where it was, in the same way.
+
+        Args:
+            run: The run's folder.
+            **options: As for :class:`Learner`, such as ``console``.
+
+        Raises:
+            BundleError: It is no run on a table, or not as it was written; or the network is a
+                module of one's own, which no file holds.
+            DataError: The table is not there any more, or its rows have changed.
+
+        For example::
+
+            print(Learner.from_run("runs/20261104-101500-wine").test("the choices are made"))
+        """
+        from secchi.table_trainee import model_of
+
+        folder = Path(os.path.abspath(os.fspath(run)))
+        record = read_run(folder)
+        if not record.get("source"):
+            raise BundleError(
+                f"the run {folder} is not of a table that was read from a file; with what it was "
+                "trained on, learn.test(reason) judges it"
+            )
+        data = TableData.read_again(record["source"])
+        if data.fingerprint() != record["data"]["fingerprint"]:
+            raise DataError(
+                f"the rows of {record['source']['path']} have changed since the run {folder.name}: "
+                "its test set is not the one that was sealed"
+            )
+        training = Training.from_dict(record["training"])
+        given = {"metrics": record["metrics"], "precision": record["precision"], **options}
+        learn = cls(data, model_of(record), training, out=folder.parent, **given)
+        learn._run = RunFolder.at(folder)
+        learn._trainee.read_checkpoint(folder / "checkpoint", {})
+        learn._epochs = int(record["epochs"])
+        return learn
+
     # ---------------------------------------------------------------- what trains
 
     @property
@@ -174,17 +227,28 @@ class Learner:
 
             print(learn.head.inputs, learn.head.outputs)
         """
-        return self._trainee.head
+        return self._pictures("a head").head
 
     @property
-    def network(self) -> "Network":
-        """The body and the head together, frozen up to some point.
+    def network(self) -> "nn.Module":
+        """What is trained: for pictures the body and the head together, frozen up to some point.
 
         For example::
 
-            print(learn.network.point)  # "features": the whole body is frozen
+            print(learn.network)
         """
-        return self._trainee.network
+        trainee = self._trainee
+        return trainee.network if isinstance(trainee, PictureTrainee) else trainee.trained
+
+    @property
+    def backbone(self) -> Backbone:
+        """The body of a learner on pictures.
+
+        For example::
+
+            print(learn.backbone.name)
+        """
+        return self._pictures("a backbone").backbone
 
     @property
     def augmentation(self) -> Augmentation:
@@ -194,7 +258,7 @@ class Learner:
 
             print(learn.augmentation.name)
         """
-        return self._trainee.augmentation
+        return self._pictures("augmentation").augmentation
 
     def groups(self) -> "LayerGroups":
         """The layer groups by name, with their parameters, and which of them train.
@@ -205,7 +269,8 @@ class Learner:
         """
         from secchi.models.network import LayerGroups
 
-        return LayerGroups(self.network.groups, self.network.frozen)
+        network = self._pictures("layer groups").network
+        return LayerGroups(network.groups, network.frozen)
 
     def freeze(self) -> "Learner":
         """Let the head alone train, which it does from the start.
@@ -214,7 +279,7 @@ class Learner:
 
             learn.freeze().fit(1e-2, epochs=1)
         """
-        self._trainee.freeze()
+        self._pictures("frozen layers").freeze()
         return self
 
     def unfreeze(self) -> "Learner":
@@ -243,7 +308,7 @@ class Learner:
 
             learn.freeze_to("blocks.6").fit([1e-3, 1e-2], epochs=1)
         """
-        self._trainee.freeze_to(group)
+        self._pictures("frozen layers").freeze_to(group)
         return self
 
     def augment(self, name: str = "side_on", *, views: int = 4, **changes: Any) -> "Learner":
@@ -266,7 +331,7 @@ class Learner:
             learn.augment("side_on", max_zoom=1.1, views=2)
         """
         _check_views(views)
-        self._trainee.augment(Augmentation.named(name, **changes), views)
+        self._pictures("augmentation").augment(Augmentation.named(name, **changes), views)
         return self
 
     def show_augmented(self, index: int = 0, *, split: str = "train", count: int = 8) -> "Figure":
@@ -283,11 +348,12 @@ class Learner:
         """
         from secchi.figures.pictures import Tile, picture_grid
 
-        pictures = self.data.split(split)
+        trainee = self._pictures("augmentation")
+        pictures = trainee.data.split(split)
         if not -len(pictures) <= index < len(pictures):
             raise DataError(f"{split!r} has the pictures 0 to {len(pictures) - 1}, no {index}")
         file = [(pictures.digests[index], pictures.files[index])]
-        transform = self._trainee.preparation.transform
+        transform = trainee.preparation.transform
         versions = [View()]
         versions += [View(self.augmentation, self.training.seed, k) for k in range(count)]
         tiles = []
@@ -340,12 +406,12 @@ class Learner:
         names = list(metrics or self.metrics)
         check_metrics(names, self.data.task)
         trainee = self._trainee
-        trainee.check_rates(training)
+        trainee.check(training)
         rows = {"train": trainee.training_rows(training.seed), "valid": trainee.rows("valid")}
         started = time.perf_counter()
         show = _EpochLines(self.console)
         journal, key = self._going_on(), self._call(training, names)
-        trainee.body_trained |= trainee.trains_body  # also where training is interrupted
+        trainee.will_train()  # also where training is interrupted
         history = journal.finished(key, trainee.trained) if journal else None
         if history is not None:
             for epoch in history.epochs:
@@ -363,6 +429,8 @@ class Learner:
                     first_epoch=self._epochs,
                     execution=trainee.execution(rows["train"], training),
                     mixing=trainee.mixing,
+                    units=trainee.units,
+                    equal_batches=trainee.equal_batches,
                     observe=show,
                     progress=progress,
                     tell=self.console.line,
@@ -423,10 +491,10 @@ class Learner:
 
         training = self.training.but(lr=lr, **changes)
         trainee = self._trainee
-        trainee.check_rates(training)
+        trainee.check(training)
         rows = trainee.training_rows(training.seed)
         trainee.prepare_to_train(training)
-        quick = not trainee.trains_body
+        quick = trainee.quick
         with self.console.progress("finding the rate", "steps") as progress:
             return find_lr(
                 trainee.trained,
@@ -437,6 +505,7 @@ class Learner:
                 first_epoch=self._epochs,
                 execution=trainee.execution(rows, training)._replace(compiled=False),
                 mixing=trainee.mixing,
+                units=trainee.units,
                 metric=self.metrics[0],
                 steps=steps,
                 looks=steps if quick else 20,
@@ -447,6 +516,8 @@ class Learner:
     def evaluate(self, split: str = "valid") -> dict[str, float]:
         """Loss and metrics on a split, as it stands now.
 
+        A look at the test split is counted in the ledger, and how many there were is told.
+
         Raises:
             SealedError: The test split, before ``data.open_test``.
 
@@ -454,16 +525,61 @@ class Learner:
 
             print(learn.evaluate("valid")["accuracy"])
         """
-        from secchi.training.loop import evaluate
+        if split == "test":
+            result = self._look()
+            self.console.line(str(result.report))
+            return result.scores
+        judged = self._judged(split)
+        return {"loss": judged.loss, **judged.metrics}
+
+    def test(self, reason: str) -> "TestResult":
+        """Open the test split, and judge the network by it as it stands now.
+
+        Args:
+            reason: Why now, in words; it is kept in the ledger of looks at test sets.
+
+        Returns:
+            Loss and metrics, how often this test set was looked at and by which models, and how
+            much choosing the best of them flatters it. Print it.
+
+        Raises:
+            DataError: There is no test split, or no reason.
+
+        For example::
+
+            print(learn.test("the choices are made"))
+        """
+        self.data.open_test(reason)
+        return self._look()
+
+    def _judged(self, split: str) -> "Evaluation":
+        from secchi.training.evaluation import evaluate
 
         trainee = self._trainee
-        result = evaluate(
+        return evaluate(
             trainee.trained,
             trainee.rows(split),
             metrics=self.metrics,
             execution=trainee.execution(),
+            training=self.history.training if self.history else self.training,
+            units=trainee.units,
         )
-        return {"loss": result.loss, **result.metrics}
+
+    def _look(self) -> "TestResult":
+        """Judge the network by the opened test split; that is counted."""
+        from secchi.inspection.test_result import look
+        from secchi.training.checkpoint import weights_digest
+
+        judged = self._judged("test")
+        scores = {"loss": judged.loss, **judged.metrics}
+        seal = self.data.seal
+        if seal is None:
+            raise DataError(f"the test split of {self.data.name} has not been opened")
+        model = weights_digest(self._trainee.trained)
+        made = self._run.made
+        name = made.name if made else model[:12]
+        predictions = self._trainee.predictions("test")
+        return look(predictions, scores, seal, model=model, name=name)
 
     def memory_estimate(self, batch_size: int | None = None) -> int:
         """The bytes that a training step would take at most, measured on a few pictures.
@@ -492,8 +608,8 @@ class Learner:
 
             print(learn.features("train").take(slice(0, 4)).shape)
         """
-        extraction = self.extract()
-        return extraction.table(self.data.split(split).digests)
+        trainee = self._pictures("features")
+        return trainee.extract().table(trainee.data.split(split).digests)
 
     def extract(self) -> Extraction:
         """Compute what the cache does not know of all splits, once; unreadable ones are set aside.
@@ -506,18 +622,22 @@ class Learner:
 
             print(learn.extract().runtime)
         """
-        return self._trainee.extract()
+        return self._pictures("features").extract()
 
     def predictions(self, split: str = "valid") -> "Predictions":
-        """What the network says of a split's pictures, beside what is true of them.
+        """What the network says of a split's rows, beside what is true of them.
 
-        The labels of a test split are left out until ``data.open_test`` has opened it.
+        The labels of test pictures are left out until ``data.open_test`` has opened them, and so
+        are whole rows of a table; behind that, each call is a look that the ledger counts.
 
         For example::
 
             learn.predictions("valid").plot(count=4).savefig("predictions.png")
         """
-        return self._trainee.predictions(split)
+        predictions = self._trainee.predictions(split)
+        if split == "test" and predictions.labels is not None:
+            self.console.line(str(self._look().report))
+        return predictions
 
     def tta(
         self, split: str = "valid", *, views: int = 4, augmentation: str = "basic", **changes: Any
@@ -546,17 +666,18 @@ class Learner:
         from secchi.inspection.predictions import Predictions
 
         _check_views(views)
+        trainee = self._pictures("augmentation")
         change = Augmentation.named(augmentation, **{"max_zoom": 1.0, **changes})
         if change.mixes or not change.alters:
             fault = "mixes pictures" if change.mixes else "changes nothing"
             raise SpecError("these views cannot be", [f"{change.name!r} {fault}"])
         plain = self.predictions(split)
         versions = (View(change, self.training.seed, number) for number in range(views))
-        others = [self._trainee.predictions(split, view) for view in versions]
+        others = [trainee.predictions(split, view) for view in versions]
         averaged = Predictions.averaged([plain, *others])
         if averaged.labels is not None:
             measures = ["loss"]
-            if len(self.data.task.targets) == 1 and self.data.classes:
+            if len(self.data.task.targets) == 1 and trainee.data.classes:
                 measures.insert(0, "accuracy")
             for measure in measures:
                 gain = compare(plain, averaged, measure)
@@ -605,23 +726,29 @@ class Learner:
         spec = RecipeSpec(
             tuple(skip), freeze_to, augmentation, max_zoom, views, cycles, label_smoothing
         )
+        self._pictures("the recipe")
         return follow_recipe(self, spec)
 
-    def predict(self, *paths: str | os.PathLike[str]) -> "Predictions":
-        """Predict pictures from anywhere.
+    def predict(self, *rows: Any) -> "Predictions":
+        """Predict pictures, or rows of a table, from anywhere.
 
         Args:
-            *paths: Pictures, and folders of which every picture is taken.
+            *rows: Paths of pictures, and of folders of which every picture is taken; or one table:
+                a file of comma-separated values, a pandas frame, or an array.
 
         Raises:
-            DataError: A path that does not exist, or no picture at all.
+            DataError: A path that does not exist, no picture at all, or a column that is missing.
 
         For example::
 
             print(learn.predict("dogscats/valid").to_frame())
         """
-        with self.console.progress("features") as progress:
-            return self.bundle().predict(paths, progress)
+        if isinstance(self._trainee, PictureTrainee):
+            with self.console.progress("features") as progress:
+                return self.bundle().predict(rows, progress)
+        if len(rows) != 1:
+            raise DataError(f"one table is predicted at a time, and {len(rows)} are given")
+        return self.bundle().predict(rows[0])
 
     def bundle(self) -> "Bundle":
         """The model as it stands now, ready to predict or to be saved; later training spares it.
@@ -655,7 +782,7 @@ class Learner:
             learn.save("before")
         """
         _checked_name(name)
-        self.extract()
+        self._trainee.prepare()
         with self._run.writing():
             folder = self.run / "checkpoints" / name
             self._trainee.write_checkpoint(folder, self._so_far())
@@ -731,26 +858,22 @@ class Learner:
 
             print(learn.record()["valid"])
         """
-        from secchi.bundle.bundle import versions
+        from secchi.bundle.manifest import versions
 
-        extraction = self.extract()
-        summary = self.data.summary().to_dict()
+        about = self._trainee.record()
         return {
             "format": 1,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "data": summary | {"fingerprint": self.data.fingerprint()},
             "task": self.data.task.to_dict(),
-            "backbone": dataclasses.asdict(self.backbone),
-            "transform": self._trainee.preparation.transform.to_dict(),
+            **about,
             "training": (self.history.training if self.history else self.training).to_dict(),
+            "metrics": list(self.metrics),
             "epochs": self._epochs,
             "outcome": self.history.outcome.value if self.history else "not trained",
             "train": self.evaluate("train"),
             "valid": self.evaluate("valid"),
             "test_openings": self.data.test_openings,
-            "pictures": self.pictures(),
-            "runtime": extraction.runtime,
-            "seconds": {"features": extraction.seconds, "training": self._training_seconds},
+            "seconds": {**about["seconds"], "training": self._training_seconds},
             "versions": versions(),
         }
 
@@ -761,12 +884,7 @@ class Learner:
 
             print(learn.pictures()["cached"])
         """
-        extraction = self.extract()
-        return {
-            "computed": extraction.computed,
-            "cached": extraction.cached,
-            "skipped": len(self.data.skipped),
-        }
+        return self._pictures("pictures").pictures()
 
     def _so_far(self) -> dict[str, Any]:
         # As text: JSON has no infinity, and a history may hold one.
@@ -787,8 +905,12 @@ class Learner:
         if self._resume is None:
             return None
         if self._journal is None:
-            self.extract()
-            key = self._key()
+            self._trainee.prepare()
+            key = {
+                **self._trainee.key(),
+                "training": self.training.to_dict(),
+                "purpose": self._purpose,
+            }
             named = None if self._resume in ("auto", "fresh") else self._resume
             if self._resume != "fresh" and self._run.resume(key, named):
                 self.console.line(f"going on with the unfinished run {self._run.path}")
@@ -796,19 +918,6 @@ class Learner:
                 self._run.begin(key)
             self._journal = Journal(self._run, self._checkpoint_seconds)
         return self._journal
-
-    def _key(self) -> dict[str, Any]:
-        """What this learner does, as far as it is known before training."""
-        return {
-            "data": {"pictures": self.data.fingerprint(), "rows": self._trainee.rows_digest()},
-            "task": self.data.task.to_dict(),
-            "body": self._trainee.preparation.wait().digest,
-            "training": self.training.to_dict(),
-            "device": resolve_device(self.device),
-            "precision": resolve_precision(self.precision, resolve_device(self.device)),
-            "compile": self._compile,
-            "purpose": self._purpose,
-        }
 
     def _call(self, training: Training, metrics: Sequence[str]) -> dict[str, Any]:
         """What one call of :meth:`fit` does."""
@@ -818,6 +927,25 @@ class Learner:
             "first_epoch": self._epochs,
             **self._trainee.start(),
         }
+
+    def _pictures(self, what: str) -> PictureTrainee:
+        """What is trained on pictures; a table has no such thing."""
+        if not isinstance(self._trainee, PictureTrainee):
+            raise SpecError(
+                "this learner learns from a table", [f"{what} is only there for pictures"]
+            )
+        return self._trainee
+
+
+def usual_metrics(data: ImageData | TableData) -> list[str]:
+    """What is measured where nobody says: accuracy, and of numbers how near they are.
+
+    Of tables that is the correlation with the truth, of pictures the mean absolute error.
+    """
+    names = [default_metric(target) for target in data.task.targets]
+    if isinstance(data, TableData):
+        names = ["r" if name == "mae" else name for name in names]
+    return list(dict.fromkeys(names))
 
 
 class _EpochLines:

@@ -61,6 +61,13 @@ class RunFolder:
         self._path: Path | None = None
         self._lock: FileLock | None = None
 
+    @classmethod
+    def at(cls, folder: Path) -> "RunFolder":
+        """One that is there."""
+        run = cls(folder.parent, folder.name)
+        run._path = folder
+        return run
+
     @property
     def path(self) -> Path:
         """The folder, made when it is first asked for.
@@ -177,6 +184,23 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 os.unlink(self._lock.lock_file)
             self._lock = None
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        BundleError: There is none, or it is damaged.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it is no record")
+    except FileNotFoundError:
+        raise BundleError(f"there is no finished run in {folder}: it holds no run.json") from None
+    except (OSError, ValueError) as error:
+        raise BundleError(f"the record {folder / 'run.json'} cannot be read: {error}") from None
+    return record
 
 
 class Journal:

@@ -1,6 +1,7 @@
 """Predictions of every kind of task: one record, its numbers, and its CSV file."""
 
 import csv
+import json
 import math
 import os
 from pathlib import Path
@@ -148,6 +149,190 @@ def test_the_loss_of_a_row_is_minus_the_log_probability_of_its_class(
     np.testing.assert_allclose(found.losses, -chosen, rtol=1e-5, atol=1e-6)
 
 
+# ---------------------------------------------------------------- labels as they came
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [("no", "yes"), (0, 1), (3, 5, 8), (False, True), (b"no", b"yes"), (0.5, 1.5)],
+    ids=["str", "int", "many int", "bool", "bytes", "float"],
+)
+def test_labels_come_back_in_their_type(classes: tuple) -> None:
+    task = Task.classify(classes)
+    outputs = [[4.0 * (i == j) - 2 for j in range(task.outputs)] for i in range(len(classes))]
+    outputs = outputs if task.outputs > 1 else [[-2.0], [2.0]]
+    truth = list(reversed(classes))
+    found = predictions(task, outputs, truth)
+    for labels, expected in ((found.predicted_labels, classes), (found.true_labels, truth)):
+        assert labels.tolist() == list(expected)
+        assert type(labels.tolist()[0]) is type(classes[0])
+    said = [record["class"] for record in found.to_records()]
+    plain = [label.decode() if isinstance(label, bytes) else label for label in classes]
+    assert said == plain
+    assert [type(label) for label in said] == [type(label) for label in plain]
+    assert found.to_frame()["class"].tolist() == plain
+    json.dumps(found.to_records())
+
+
+def test_labels_of_other_kinds_come_back() -> None:
+    found = predictions(LABELS, [[2.0, -2.0, 2.0], [-2.0, -2.0, -2.0]], [("sky",), ()])
+    assert found.predicted_labels.tolist() == [("sky", "sand"), ()]
+    assert found.true_labels.tolist() == [("sky",), ()]
+    assert predictions(NUMBER, [[1.5]]).predicted_labels.tolist() == [1.5]
+    assert predictions(NUMBER, [[1.5]]).true_labels is None
+
+
+# ---------------------------------------------------------------- shares of classes
+
+
+def test_shares_of_classes() -> None:
+    found = predictions(SHARES, [[0.0, math.log(2), 0.0]], [[0.25, 0.5, 0.25]])
+    np.testing.assert_allclose(found.probabilities, [[0.25, 0.5, 0.25]])
+    np.testing.assert_allclose(found.predicted, [[0.25, 0.5, 0.25]])
+    np.testing.assert_allclose(found.losses, [0], atol=1e-6)
+    (record,) = found.to_records()
+    assert list(record) == ["file", "probabilities"]
+    assert found.to_frame().columns.tolist() == ["file", "sand", "silt", "clay"]
+    assert repr(found) == "1 row of shares (sand, silt, clay): mae 0.0000"
+    with pytest.raises(DataError, match="known classes"):
+        _ = found.correct
+    for refused in (found.confusion, found.roc, found.calibration, found.residuals):
+        with pytest.raises(DataError, match="'shares' is shares of classes"):
+            refused()
+
+
+# ---------------------------------------------------------------- rows of a table
+
+
+def rows_of(task: Task, outputs: list[list[float]], truth: list | None = None) -> Predictions:
+    labels = None if truth is None else Labels(task, (task.target.encode(truth),))
+    numbers = 10 + np.arange(len(outputs))
+    return Predictions.of(task, numbers, torch.tensor(outputs), labels, source_name="row")
+
+
+def test_rows_of_a_table_are_named_by_number(tmp_path: Path) -> None:
+    found = rows_of(BINARY, [[0.0], [2.0]])
+    assert len(found) == 2
+    assert found.to_frame().columns.tolist() == ["row", "class", "cat", "dog"]
+    records = found.to_records()
+    assert [record["row"] for record in records] == [10, 11]
+    assert type(records[0]["row"]) is int
+    found.write_csv(tmp_path / "said.csv")
+    assert [line["row"] for line in read_csv(tmp_path / "said.csv")] == ["10", "11"]
+    average = Predictions.averaged([found, rows_of(BINARY, [[1.0], [1.0]])])
+    assert average.source_name == "row"
+    assert average.sources.tolist() == [10, 11]
+
+
+def test_a_class_named_row_hides_no_row() -> None:
+    frame = rows_of(Task.classify(["row", "dog"]), [[0.0]]).to_frame()
+    assert frame.columns.tolist() == ["row", "class", "p(row)", "dog"]
+    assert rows_of(Task.regress("row"), [[1.0]]).to_records() == [{"row": 10, "predicted row": 1}]
+
+
+def test_other_rows_of_a_table_are_not_compared() -> None:
+    one = rows_of(BINARY, [[0.0], [2.0]])
+    other = Predictions.of(BINARY, np.array([10, 12]), torch.zeros(2, 1), source_name="row")
+    with pytest.raises(DataError, match="row 1 is 11 in the first and 12 in predictions 1"):
+        Predictions.averaged([one, other])
+
+
+# ---------------------------------------------------------------- several targets
+
+
+@pytest.fixture
+def several() -> Predictions:
+    outputs = torch.tensor([[2.0, 7.5, 1, -1, 0, 3, 0], [-2.0, 8.5, -1, 1, 4, 0, 0]])
+    pet, size, scene, colour = SEVERAL.targets
+    values = (
+        pet.encode(["dog", "dog"]),
+        size.encode([7, 8]),
+        scene.encode([["sky"], ["sea"]]),
+        colour.encode(["green", "blue"]),
+    )
+    labels = Labels(SEVERAL, values, np.array([3, 1], np.float32))
+    return Predictions.of(SEVERAL, np.array([4, 9]), outputs, labels, source_name="row")
+
+
+def test_one_of_several_targets_is_predictions_of_its_own(several: Predictions) -> None:
+    assert several.names == ("pet", "size", "scene", "colour")
+    colour = several.target("colour")
+    assert colour.task == Task((SEVERAL.targets[3],))
+    assert colour.outputs.tolist() == [[0, 3, 0], [4, 0, 0]]
+    assert colour.predicted_labels.tolist() == ["green", "red"]
+    assert colour.sources is several.sources
+    assert colour.metric("accuracy") == 0.75
+    assert several.target("pet").metric("accuracy") == 0.75
+    assert several.target("size").metric("mae") == 0.5
+    total = sum(several.target(name).losses for name in several.names)
+    np.testing.assert_allclose(total, several.losses, rtol=1e-6)
+    assert colour.target("colour") is colour
+    with pytest.raises(DataError, match="no target is called 'color'; did you mean colour"):
+        several.target("color")
+
+
+def test_several_targets_in_one_table(several: Predictions, tmp_path: Path) -> None:
+    frame = several.to_frame()
+    columns = ["row", "pet", "pet: p(cat)", "pet: p(dog)", "size", "scene"]
+    columns += ["scene: p(sky)", "scene: p(sea)"]
+    columns += ["colour", "colour: p(red)", "colour: p(green)", "colour: p(blue)"]
+    assert frame.columns.tolist() == columns
+    assert frame["pet"].tolist() == ["dog", "cat"]
+    assert frame["size"].tolist() == [7.5, 8.5]
+    assert frame["scene"].tolist() == ["sky", "sea"]
+    first, _ = several.to_records()
+    assert list(first) == ["row", "pet", "size", "scene", "colour"]
+    assert first["pet"]["class"] == "dog"
+    assert first["colour"]["probabilities"]["green"] == frame["colour: p(green)"][0]
+    several.write_csv(tmp_path / "said.csv")
+    lines = read_csv(tmp_path / "said.csv")
+    assert list(lines[0]) == columns
+    assert lines[1]["row"] == "9"
+
+
+@pytest.mark.parametrize("name", ["row", "error"])
+def test_one_of_several_named_like_a_column_hides_none(name: str) -> None:
+    task = Task((Target("size", Kind.REGRESSION), Target.classify(name, ["cat", "dog"])))
+    found = Predictions.of(task, np.array([4]), torch.zeros(1, 2), source_name="row")
+    assert found.to_frame().columns[:3].tolist() == ["row", "size", f"predicted {name}"]
+    assert list(found.to_records()[0]) == ["row", "size", f"predicted {name}"]
+
+
+# ---------------------------------------------------------------- in a line
+
+
+def test_predictions_are_shown_in_a_line(several: Predictions) -> None:
+    assert repr(predictions(MANY, [[1, 4.0, 3]] * 2, ["dog", "cat"])) == (
+        "2 rows of class (cat, dog, mouse): "
+        "accuracy 0.5000 (95 % interval 0.0945 to 0.9055), 1 miss"
+    )
+    assert str(predictions(MANY, [[1, 4.0, 3]])).endswith(
+        "(cat, dog, mouse): the truth is not known"
+    )
+    number = predictions(NUMBER, [[1.0], [3.0]], [1.0, 2.0])
+    assert repr(number) == "2 rows of price: r2 -1.0000, mae 0.5000"
+    assert [line.split(":")[0] for line in repr(several).splitlines()] == [
+        "2 rows of pet (cat, dog)",
+        "2 rows of size",
+        "2 rows of scene (sky, sea)",
+        "2 rows of colour (red, green, blue)",
+    ]
+    assert repr(predictions(BINARY, [], [])).startswith("no rows of class (cat, dog): ")
+    for task in (BINARY, MANY, LABELS, NUMBER, SHARES):
+        truth = {LABELS: [["sky"]], NUMBER: [1.0], SHARES: [[1, 0, 0]]}.get(task, ["cat"])
+        diverged = predictions(task, [[math.nan] * task.outputs], truth)
+        assert "needs finite answers, and those of 1 of 1 rows are not" in repr(diverged)
+    unreadable = predictions(BINARY, [[0.0]], unreadable=(("cut.jpg", "empty"),))
+    assert repr(unreadable).endswith("not known; 1 file could not be read")
+
+
+def test_the_line_minds_the_weights(scene: Predictions, iris: Predictions, weighted) -> None:
+    for found in (weighted(scene), weighted(iris)):
+        wrong = ~found.correct & (found.labels.weights > 0)
+        assert f"accuracy {found.metric('accuracy'):.4f} (95 %" in repr(found)
+        assert repr(found).endswith(f", {wrong.sum()} misses")
+
+
 # ---------------------------------------------------------------- CSV
 
 
@@ -252,11 +437,22 @@ def test_a_seed_names_the_pictures_that_are_shown(pictures: tuple[str, ...]) -> 
     assert len({tuple(shown(seed)) for seed in range(5)}) > 1
 
 
-@pytest.mark.parametrize("task", [LABELS, NUMBER], ids=["labels", "number"])
-def test_tasks_without_one_class_a_picture_are_not_drawn(
-    task: Task, pictures: tuple[str, ...]
-) -> None:
-    found = Predictions.of(task, pictures, torch.zeros(6, task.outputs))
+def test_the_most_wrong_pictures_come_first_then_others(pictures: tuple[str, ...]) -> None:
+    labels = Labels.of(BINARY.target, ["dog"] * 6)
+    outputs = torch.tensor([[3.0], [-1], [2], [-4], [1], [-2]])
+    found = Predictions.of(BINARY, pictures, outputs, labels)
+    figure = found.plot(count=5)
+    shown = [int(axes.images[0].get_array()[0, 0, 0]) // 40 for axes in figure.axes]
+    assert shown[:3] == [3, 5, 1]
+    assert set(shown[3:]) < {0, 2, 4}
+    assert figure.get_suptitle().endswith("✗ is a miss (3 of 3)")
+    two = found.plot(count=2)
+    assert [axes.get_title()[0] for axes in two.axes] == ["✗", "✗"]
+    assert two.get_suptitle().endswith("(2 of 3)")
+
+
+def test_several_labels_a_picture_are_not_drawn(pictures: tuple[str, ...]) -> None:
+    found = Predictions.of(LABELS, pictures, torch.zeros(6, LABELS.outputs))
     with pytest.raises(DataError, match="one class each"):
         found.plot()
 
@@ -278,7 +474,15 @@ SEVERAL = Task(
         Target.classify("colour", ["red", "green", "blue"]),
     )
 )
-TASKS = {"binary": BINARY, "many": MANY, "labels": LABELS, "number": NUMBER, "several": SEVERAL}
+SHARES = Task((Target("shares", Kind.DISTRIBUTION, ("sand", "silt", "clay")),))
+TASKS = {
+    "binary": BINARY,
+    "many": MANY,
+    "labels": LABELS,
+    "number": NUMBER,
+    "several": SEVERAL,
+    "shares": SHARES,
+}
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -293,7 +497,8 @@ def said(target: Target, outputs: np.ndarray) -> np.ndarray:
         return outputs
     if target.kind is Kind.BINARY:
         return softmax(np.concatenate([np.zeros_like(outputs), outputs], axis=-1))
-    return softmax(outputs) if target.kind is Kind.MULTICLASS else 1 / (1 + np.exp(-outputs))
+    one = target.kind in (Kind.MULTICLASS, Kind.DISTRIBUTION)
+    return softmax(outputs) if one else 1 / (1 + np.exp(-outputs))
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)

@@ -94,3 +94,9 @@ def test_labels_are_independent() -> None:
 def test_numbers_have_no_probabilities() -> None:
     with pytest.raises(DataError, match="no probabilities"):
         log_probabilities(Target("price", Kind.REGRESSION), torch.zeros(1, 1))
+
+
+def test_shares_of_classes_add_up_to_one() -> None:
+    shares = Target("votes", Kind.DISTRIBUTION, ("left", "right"))
+    found = log_probabilities(shares, torch.tensor([[0.0, math.log(3)]])).exp()
+    torch.testing.assert_close(found, torch.tensor([[0.25, 0.75]]))

@@ -22,6 +22,10 @@ PAIRS: dict[str, tuple[Training, Make]] = {
         Training("sgd", momentum=0.8),
         lambda groups: torch.optim.SGD(groups, momentum=0.8),
     ),
+    "weighted average": (
+        Training("sgd", momentum=0.8, dampening=0.8),
+        lambda groups: torch.optim.SGD(groups, momentum=0.8, dampening=0.8),
+    ),
     "nesterov": (
         Training("sgd", momentum=0.8, nesterov=True),
         lambda groups: torch.optim.SGD(groups, momentum=0.8, nesterov=True),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from secchi.training.history import Epoch, History, Outcome
+from secchi.training.history import Epoch, History, Outcome, no_steps
 from secchi.training.schedules import Restarts
 from secchi.training.spec import Training
 
@@ -113,3 +113,34 @@ def test_curves_are_drawn_of_every_metric() -> None:
     assert [line.get_label() for line in losses.lines] == ["training loss", "validation loss"]
     assert [line.get_label() for line in metrics.lines] == ["accuracy", "f1"]
     assert metrics.lines[0].get_ydata().tolist() == [0.9, 1.0]
+
+
+def with_steps(*losses: float) -> History:
+    rates = no_steps([0.1] * len(losses))
+    return dataclasses.replace(history({"a": 1.0}), step_losses=no_steps(losses), step_rates=rates)
+
+
+def test_steps_are_rows_of_a_frame() -> None:
+    frame = with_steps(0.5, 0.25).steps_frame()
+    assert frame.index.name == "step"
+    assert frame["loss"].tolist() == [0.5, 0.25]
+    assert frame["lr"].tolist() == pytest.approx([0.1, 0.1])
+    assert history().steps_frame().empty
+
+
+def test_steps_are_joined_and_written() -> None:
+    both = with_steps(0.5).joined(with_steps(0.25, 0.125))
+    assert list(both.step_losses) == [0.5, 0.25, 0.125]
+    assert len(both.step_rates) == 3
+    document = json.loads(json.dumps(both.to_dict()))
+    read = History.from_dict(document)
+    assert read == both
+    assert read != with_steps(0.5, 0.25, 0.5)
+    del document["step_losses"], document["step_rates"]
+    assert History.from_dict(document).epochs == both.epochs  # written before there were any
+
+
+def test_a_step_takes_few_bytes() -> None:
+    many = with_steps(*[0.123456789] * 10_000)
+    assert many.step_losses.itemsize + many.step_rates.itemsize == 8
+    assert len(json.dumps(many.to_dict())) < 12 * 10_000

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from secchi.data.task import Kind, Labels, Target, Task
-from secchi.errors import DataError
+from secchi.errors import DataError, SpecError
 from secchi.models.heads import Head
-from secchi.training import loop
+from secchi.training import evaluation, loop
 from secchi.training.history import Epoch, History, Outcome
-from secchi.training.loop import Rows, evaluate, train
-from secchi.training.optimizers import OPTIMIZERS
+from secchi.training.loop import ArrayInputs, Execution, Rows, evaluate, train
+from secchi.training.optimizers import OPTIMIZERS, ParameterGroup
+from secchi.training.plan import SchedulePlan
+from secchi.training.schedules import OneCycle
 from secchi.training.spec import OPTIMIZER_NAMES, Training
 
 PET = Target.classify("pet", ["cat", "dog", "mouse"])
@@ -258,7 +260,7 @@ def test_evaluating_changes_no_weight() -> None:
 def test_many_rows_are_judged_in_parts_as_they_are_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "EVALUATION_NUMBERS", 6 * 64 + 5)  # rows have 6 numbers
+    monkeypatch.setattr(evaluation, "EVALUATION_NUMBERS", 6 * 64 + 5)  # rows have 6 numbers
     random = np.random.default_rng(5)
     rows = rows_of(count=150, weights=random.integers(0, 3, 150).tolist())
     head, _ = fitted(Training(epochs=1))
@@ -278,7 +280,7 @@ def test_many_rows_are_judged_in_parts_as_they_are_at_once(
 def test_a_row_wider_than_what_is_judged_at_once_is_judged_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "EVALUATION_NUMBERS", 5)
+    monkeypatch.setattr(evaluation, "EVALUATION_NUMBERS", 5)
     rows = rows_of(count=3)
     evaluate(Head(6, 3), rows)
     assert rows.inputs.taken == [[0], [1], [2]]
@@ -348,3 +350,134 @@ def test_a_small_step_stays_on_one_core_and_others_use_all() -> None:
         }
     finally:
         torch.set_num_threads(before)
+
+
+def test_rows_that_are_left_over_are_dropped_and_are_others_in_every_epoch() -> None:
+    rows = rows_of(count=50)
+    _, history = fitted(Training(epochs=3, batch_size=16), rows, equal_batches=True)
+    taken = rows.inputs.taken
+    assert [len(batch) for batch in taken] == [16] * 9
+    assert history.steps == 9
+    left = [set(range(50)) - set(sum(taken[3 * e : 3 * e + 3], [])) for e in range(3)]
+    assert all(len(rows) == 2 for rows in left)
+    assert len(set(map(frozenset, left))) > 1
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_the_training_asks_of_the_last_batch_goes_before(asked: bool) -> None:
+    rows = rows_of(count=50)
+    fitted(Training(epochs=1, batch_size=16, drop_last=asked), rows, equal_batches=not asked)
+    assert [len(batch) for batch in rows.inputs.taken] == [16] * 3 + ([] if asked else [2])
+
+
+def test_fewer_rows_than_a_batch_are_one_batch() -> None:
+    rows = rows_of(count=5)
+    fitted(Training(epochs=2, batch_size=16), rows, equal_batches=True)
+    assert [len(batch) for batch in rows.inputs.taken] == [5, 5]
+
+
+def test_every_step_leaves_its_loss_and_its_rate() -> None:
+    training = Training("sgd", lr=(0.001, 0.1), epochs=2, batch_size=16, schedule=OneCycle())
+    net = Wide(0.0)
+    groups = [ParameterGroup(str(i), list(net.layers[i].parameters())) for i in (0, 3)]
+    _, history = fitted(training, net=net, groups=groups)
+    assert len(history.step_losses) == len(history.step_rates) == history.steps == 8
+    sizes = [16, 16, 16, 2]
+    for epoch in (0, 1):
+        losses = history.step_losses[4 * epoch : 4 * epoch + 4]
+        assert np.average(losses, weights=sizes) == pytest.approx(
+            history.epochs[epoch].train_loss, rel=1e-6
+        )
+    plan = SchedulePlan.of(training, ["0", "3"], rows=50)
+    assert list(history.step_rates) == pytest.approx(plan.rates["3"])
+
+
+def test_a_step_that_diverges_is_not_among_the_steps() -> None:
+    number = Target("price", Kind.REGRESSION)
+    _, history = fitted(Training("sgd", lr=1e30, epochs=5, batch_size=1), rows_of(number))
+    assert history.outcome is Outcome.DIVERGED
+    assert len(history.step_losses) == history.steps
+    assert np.isfinite(history.step_losses).all()
+
+
+def test_rows_in_memory_are_trained_on_as_others_are() -> None:
+    rows = rows_of(count=50, weights=np.arange(50).tolist())
+    there = Rows(ArrayInputs(rows.inputs.values), rows.labels)
+    training = Training(epochs=3, batch_size=16)
+    (one, first), (other, second) = fitted(training, rows), fitted(training, there)
+    assert numbers(first) == numbers(second)
+    assert torch.equal(one.linear.weight, other.linear.weight)
+
+
+def test_a_loss_of_ones_own_is_minimised_and_judged() -> None:
+    """The pinball loss of 0.9 is least at the ninth decile of what is true."""
+    number = Target("price", Kind.REGRESSION)
+    truth = np.arange(100, dtype=np.float32) / 100
+    inputs = np.zeros((100, 1), np.float32)
+    rows = Rows(ArrayInputs(inputs), Labels(Task((number,)), (truth,)))
+
+    def pinball(outputs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return torch.maximum(0.9 * (values - outputs), 0.1 * (outputs - values))
+
+    net = nn.Linear(1, 1)
+    nn.init.zeros_(net.bias)
+    training = Training("sgd", lr=0.05, epochs=400, batch_size=100, loss=pinball)
+    history = train(net, rows, rows, training, metrics=[])
+    answer = net.bias.item()
+    assert answer == pytest.approx(0.9, abs=0.02)
+    by_hand = np.maximum(0.9 * (truth - answer), 0.1 * (answer - truth)).mean()
+    assert history.epochs[-1].valid_loss == pytest.approx(by_hand, rel=1e-4)
+    assert evaluate(net, rows, training=training).loss == history.epochs[-1].valid_loss
+
+
+def test_units_make_the_rate_and_the_loss_the_same_for_any_unit() -> None:
+    number = Target("price", Kind.REGRESSION)
+    plain = rows_of(number)
+    large = Rows(plain.inputs, Labels(plain.labels.task, (1024 * plain.labels.values[0],)))
+
+    class Scaled(nn.Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return 1024 * self.net(inputs)
+
+    training = Training("sgd", lr=0.1, epochs=3, batch_size=16)
+    one, other = Head(6, 1), Scaled(Head(6, 1))
+    first = train(one, plain, plain, training, metrics=["r2"])
+    second = train(other, large, large, training, metrics=["r2", "mae"], units=[1024.0])
+    for mine, theirs in zip(first.epochs, second.epochs, strict=True):
+        assert theirs.train_loss == pytest.approx(mine.train_loss, rel=1e-5)
+        assert theirs.valid_loss == pytest.approx(mine.valid_loss, rel=1e-5)
+        assert theirs.metrics["r2"] == pytest.approx(mine.metrics["r2"], rel=1e-5)
+    assert second.epochs[-1].metrics["mae"] > 10  # in the unit of the person
+
+
+def test_a_mean_of_ones_own_is_refused_where_rows_have_weights() -> None:
+    number = Target("price", Kind.REGRESSION)
+    rows = rows_of(number, weights=[1.0] * 50)
+    with pytest.raises(DataError, match="a mean cannot be weighed"):
+        fitted(Training(loss=nn.MSELoss(), epochs=1), rows)
+    _, history = fitted(Training(loss=nn.MSELoss(), epochs=1), rows_of(number), metrics=["r2"])
+    _, usual = fitted(Training(epochs=1), rows_of(number), metrics=["r2"])
+    assert history.epochs[0].train_loss == pytest.approx(usual.epochs[0].train_loss, rel=1e-5)
+
+
+def test_a_loss_that_does_not_suit_is_refused_before_any_work() -> None:
+    rows = rows_of()
+    with pytest.raises(SpecError, match="does not suit 'pet'"):
+        fitted(Training(loss="mse"), rows)
+    assert not rows.inputs.taken
+
+
+def test_the_precision_of_float64_makes_the_network_float64() -> None:
+    training = Training("adam", epochs=2, batch_size=16)
+    net, history = fitted(training, execution=Execution(precision="fp64"))
+    assert {value.dtype for value in net.state_dict().values()} == {torch.float64}
+    judged = evaluate(net, rows_of(seed=1), execution=Execution(precision="fp64"))
+    assert judged.outputs.dtype == torch.float64
+    assert judged.loss == history.epochs[-1].valid_loss
+    _, rounded = fitted(training)
+    assert rounded.epochs[-1].valid_loss == pytest.approx(judged.loss, rel=1e-4)
+    assert rounded.epochs[-1].valid_loss != judged.loss

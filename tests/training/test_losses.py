@@ -1,6 +1,8 @@
 """Losses against their formulas, against torch, and against the numbers of the course."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch import Tensor, nn
 from torch.nn import functional
 
 from secchi.data.task import Kind, Target, Task
-from secchi.training.losses import losses, task_losses, weighted_mean
+from secchi.errors import DataError, SpecError
+from secchi.training.losses import TaskLoss, check_loss, losses, task_losses, weighted_mean
+from secchi.training.spec import Training
 
 BINARY = Target.classify("tame", ["no", "yes"])
 THREE = Target.classify("pet", ["cat", "dog", "mouse"])
@@ -230,4 +235,174 @@ def test_every_target_of_a_task_is_smoothed() -> None:
     values = [torch.tensor([0, 1, 2, 0, 1]), torch.tensor([0, 1, 1, 0, 1])]
     expected = losses(THREE, outputs[:, :3], values[0], 0.2)
     expected = expected + losses(BINARY, outputs[:, 3:], values[1], 0.2)
-    torch.testing.assert_close(task_losses(task, outputs, values, 0.2), expected)
+    smoothed = TaskLoss(task, Training(label_smoothing=0.2))
+    torch.testing.assert_close(smoothed(outputs, values), expected)
+    plain = TaskLoss(task, Training(label_smoothing=0.2), smoothed=False)
+    assert torch.equal(plain(outputs, values), task_losses(task, outputs, values))
+
+
+SHARES_OF = Target("votes", Kind.DISTRIBUTION, ("left", "right", "none"))
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(1), st.floats(0.01, 5), st.data())
+def test_numbers_cost_what_their_named_loss_says(
+    outputs: np.ndarray, delta: float, data: st.DataObject
+) -> None:
+    truth = data.draw(hnp.arrays(np.float32, len(outputs), elements=LOGITS))
+    error = np.abs(outputs[:, 0].astype(np.float64) - truth)
+    formulas = {
+        "mse": error**2,
+        "l1": error,
+        "huber": np.where(error <= delta, error**2 / 2, delta * (error - delta / 2)),
+    }
+    for name, formula in formulas.items():
+        loss = TaskLoss(Task((NUMBER,)), Training(loss=name, huber_delta=delta))
+        found = loss(torch.from_numpy(outputs), [torch.from_numpy(truth)])
+        np.testing.assert_allclose(found, formula, rtol=1e-5, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(outputs_of(3), st.data())
+def test_shares_cost_their_divergence_from_the_truth(
+    outputs: np.ndarray, data: st.DataObject
+) -> None:
+    counts = data.draw(hnp.arrays(np.int64, outputs.shape, elements=st.integers(0, 5)))
+    counts[:, 0] += 1
+    truth = SHARES_OF.encode(counts / counts.sum(axis=1, keepdims=True))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = truth * (np.log(truth.astype(np.float64)) - log_softmax(outputs))
+    formula = np.where(truth > 0, terms, 0).sum(axis=1)
+    found = losses(SHARES_OF, torch.from_numpy(outputs), torch.from_numpy(truth))
+    np.testing.assert_allclose(found, formula, rtol=1e-4, atol=1e-4)
+
+
+def test_shares_that_are_met_cost_nothing_and_smoothed_ones_are_nearer_to_even() -> None:
+    truth = torch.tensor([[0.2, 0.5, 0.3]])
+    assert float(losses(SHARES_OF, truth.log(), truth)) == pytest.approx(0, abs=1e-6)
+    smooth = 0.9 * truth + 0.1 / 3
+    assert float(losses(SHARES_OF, smooth.log(), truth, 0.1)) == pytest.approx(0, abs=1e-6)
+
+
+def test_two_classes_have_one_loss_by_two_names() -> None:
+    outputs, truth = torch.tensor([[0.3], [-2.0]]), [torch.tensor([0, 1])]
+    named = [
+        TaskLoss(Task((BINARY,)), Training(loss=name))(outputs, truth)
+        for name in ("bce", "cross_entropy")
+    ]
+    assert torch.equal(*named)
+
+
+@pytest.mark.parametrize(
+    ("target", "wrong", "right"),
+    [
+        (NUMBER, "bce", "mse, l1 and huber do"),
+        (BINARY, "mse", "bce and cross_entropy do"),
+        (THREE, "bce", "cross_entropy does"),
+        (LABELS, "cross_entropy", "bce does"),
+        (SHARES_OF, "cross_entropy", "kl does"),
+    ],
+)
+def test_a_loss_that_does_not_suit_the_target_is_refused_with_those_that_do(
+    target: Target, wrong: str, right: str
+) -> None:
+    with pytest.raises(SpecError, match=f"loss is '{wrong}', .* '{target.name}', .*; {right}"):
+        check_loss(Training(loss=wrong), Task((target,)))
+    with pytest.raises(SpecError, match=right):
+        TaskLoss(Task((target,)), Training(loss={target.name: wrong}))
+
+
+def test_losses_by_target_are_summed_and_those_left_out_are_as_usual() -> None:
+    other = Target("size", Kind.REGRESSION)
+    task = Task((NUMBER, THREE, other))
+    outputs = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    values = [torch.zeros(4), torch.tensor([0, 1, 2, 0]), torch.ones(4)]
+    loss = TaskLoss(task, Training(loss={"size": "l1", "price": lambda o, v: 3 * (o - v).abs()}))
+    expected = (
+        3 * outputs[:, 0].abs()
+        + losses(THREE, outputs[:, 1:4], values[1])
+        + (outputs[:, 4] - 1).abs()
+    )
+    torch.testing.assert_close(loss(outputs, values), expected)
+
+
+def test_every_fault_of_losses_by_target_is_told_at_once() -> None:
+    task = Task((NUMBER, THREE))
+    with pytest.raises(SpecError) as caught:
+        check_loss(Training(loss={"prise": "mse", "price": "kl", "pet": "mse"}), task)
+    assert len(caught.value.faults) == 3
+    assert "did you mean price" in caught.value.faults[0]
+
+
+@pytest.mark.parametrize("name", ["mse", "l1", "huber", None])
+def test_a_unit_measures_the_error(name: str | None) -> None:
+    task, outputs, truth = Task((NUMBER,)), torch.tensor([[3.0], [8.0]]), torch.tensor([1.0, 9.0])
+    training = Training(loss=name)
+    found = TaskLoss(task, training, [4.0])(outputs, [truth])
+    expected = TaskLoss(task, training)(outputs / 4, [truth / 4])
+    torch.testing.assert_close(found, expected)
+
+
+def test_units_are_of_numbers_and_one_a_target() -> None:
+    task = Task((NUMBER, THREE))
+    TaskLoss(task, None, [2.0, 1.0])
+    with pytest.raises(SpecError, match="there are 1, and 2 targets"):
+        TaskLoss(task, None, [2.0])
+    with pytest.raises(SpecError, match="above 0.*; that of 'pet' is 3, and no number"):
+        TaskLoss(task, None, [0.0, 3])
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_a_module_of_torch_is_a_loss(reduction: str) -> None:
+    outputs, truth = torch.tensor([[1.0], [4.0]]), torch.tensor([0.0, 0.0])
+    module = nn.MSELoss(reduction=reduction)
+    found = TaskLoss(Task((NUMBER,)), Training(loss=module))(outputs, [truth])
+    assert found.shape == (2,)
+    assert found.mean().item() == 8.5
+    logits = nn.BCEWithLogitsLoss(reduction=reduction)
+    classes = [torch.tensor([0, 1])]
+    found = TaskLoss(Task((BINARY,)), Training(loss=logits))(outputs, classes)
+    expected = task_losses(Task((BINARY,)), outputs, classes).mean()
+    torch.testing.assert_close(found.mean(), expected)
+
+
+def test_a_module_with_weights_of_its_own_follows_the_outputs() -> None:
+    module = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0]), reduction="none")
+    outputs = torch.zeros(3, 3, dtype=torch.float64)
+    found = TaskLoss(Task((THREE,)), Training(loss=module))(outputs, [torch.tensor([0, 1, 2])])
+    np.testing.assert_allclose(found, np.log(3) * np.array([1, 2, 3]), rtol=1e-12)
+
+
+def test_a_mean_cannot_be_weighed() -> None:
+    loss = TaskLoss(Task((NUMBER,)), Training(loss=nn.MSELoss()))
+    with pytest.raises(DataError, match="MSELoss gives the mean .* reduction='none'"):
+        loss(torch.zeros(2, 1), [torch.zeros(2)], weighed=True)
+    each = TaskLoss(Task((NUMBER,)), Training(loss=nn.MSELoss(reduction="none")))
+    assert each(torch.ones(2, 1), [torch.zeros(2)], weighed=True).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("gives", "gave"),
+    [
+        (lambda outputs, values: outputs[:, None] - values, r"shape \(2, 2\)"),
+        (lambda outputs, values: 0.5, "float"),
+        (lambda outputs, values: None, "NoneType"),
+    ],
+)
+def test_a_loss_that_gives_something_else_is_told_what_it_has_to_give(
+    gives: Callable[[Tensor, Tensor], Any], gave: str
+) -> None:
+    loss = TaskLoss(Task((NUMBER,)), Training(loss=gives))
+    with pytest.raises(DataError, match=f"gave {gave} for 2 rows; .* one number a row"):
+        loss(torch.zeros(2, 1), [torch.zeros(2)])
+
+
+@pytest.mark.parametrize("target", [BINARY, THREE, LABELS, SHARES_OF, NUMBER])
+def test_losses_of_float64_are_float64(target: Target) -> None:
+    outputs = torch.full((2, target.outputs), 0.1, dtype=torch.float64)
+    truth = {
+        Kind.REGRESSION: torch.zeros(2),
+        Kind.MULTILABEL: torch.ones(2, 3),
+        Kind.DISTRIBUTION: torch.full((2, 3), 1 / 3),
+    }.get(target.kind, torch.tensor([0, 1]))
+    assert losses(target, outputs, truth).dtype == torch.float64

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import entropy
 from sklearn import metrics as sk
 
 from secchi.data.task import Kind, Target, Task
@@ -18,7 +19,14 @@ BINARY = Target.classify("tame", ["no", "yes"])
 FOUR = Target.classify("pet", ["cat", "dog", "mouse", "newt"])
 LABELS = Target("seen", Kind.MULTILABEL, ("sky", "sea", "sand"))
 NUMBER = Target("price", Kind.REGRESSION)
-TARGETS = {"binary": BINARY, "many": FOUR, "labels": LABELS, "number": NUMBER}
+SHARES = Target("votes", Kind.DISTRIBUTION, ("left", "right", "none"))
+TARGETS = {
+    "binary": BINARY,
+    "many": FOUR,
+    "labels": LABELS,
+    "number": NUMBER,
+    "shares": SHARES,
+}
 
 Array = NDArray[np.float64]
 
@@ -32,6 +40,9 @@ def answers_and_truth(target: Target, seed: int, rows: int = 60) -> tuple[Array,
         truth = random.normal(size=rows).astype(np.float32)
         return truth + random.normal(size=rows).astype(np.float32), truth, weights
     logits = random.normal(size=(rows, classes))
+    if target.kind is Kind.DISTRIBUTION:
+        shares = random.dirichlet(np.ones(classes), (2, rows))
+        return shares[0], shares[1].astype(np.float32), weights
     if target.exclusive:
         truth = np.concatenate([np.arange(classes), random.integers(0, classes, rows - classes)])
         weights[:classes] = 1
@@ -47,6 +58,11 @@ def said(target: Target, answers: Array) -> Array:
     return answers.argmax(axis=1) if target.exclusive else (answers > 0.5).astype(int)
 
 
+def repeated(values: Array, weights: Array | None) -> Array:
+    """Every row as often as it weighs, in whole numbers."""
+    return values if weights is None else np.repeat(values, weights.astype(int))
+
+
 PEERS: dict[tuple[str, str], Callable[..., float]] = {
     ("accuracy", "binary"): lambda a, t, w: sk.accuracy_score(t, said(BINARY, a), sample_weight=w),
     ("accuracy", "many"): lambda a, t, w: sk.accuracy_score(t, said(FOUR, a), sample_weight=w),
@@ -54,6 +70,18 @@ PEERS: dict[tuple[str, str], Callable[..., float]] = {
         1 - sk.hamming_loss(t, said(LABELS, a), sample_weight=w)
     ),
     ("error_rate", "many"): lambda a, t, w: sk.zero_one_loss(t, said(FOUR, a), sample_weight=w),
+    ("balanced_accuracy", "binary"): lambda a, t, w: sk.balanced_accuracy_score(
+        t, said(BINARY, a), sample_weight=w
+    ),
+    ("balanced_accuracy", "many"): lambda a, t, w: sk.balanced_accuracy_score(
+        t, said(FOUR, a), sample_weight=w
+    ),
+    ("rmse", "number"): lambda a, t, w: sk.root_mean_squared_error(t, a, sample_weight=w),
+    ("r", "number"): lambda a, t, w: np.corrcoef(repeated(a, w), repeated(t, w))[0, 1],
+    ("mae", "shares"): lambda a, t, w: sk.mean_absolute_error(t, a, sample_weight=w),
+    ("kl", "shares"): lambda a, t, w: np.average(
+        [entropy(true, answer) for true, answer in zip(t, a, strict=True)], weights=w
+    ),
     ("top_2", "many"): lambda a, t, w: sk.top_k_accuracy_score(t, a, k=2, sample_weight=w),
     ("top_3", "many"): lambda a, t, w: sk.top_k_accuracy_score(t, a, k=3, sample_weight=w),
     ("f1", "binary"): lambda a, t, w: sk.f1_score(
@@ -164,10 +192,16 @@ def test_r2_needs_two_rows() -> None:
     ("name", "target", "reason"),
     [
         ("accuracy", NUMBER, "'price' is a number"),
-        ("f1", NUMBER, "r2 and mae"),
-        ("auc", NUMBER, "r2 and mae"),
-        ("top_2", NUMBER, "r2 and mae"),
+        ("f1", NUMBER, "r2, mae"),
+        ("auc", NUMBER, "r2, mae"),
+        ("top_2", NUMBER, "r2, mae"),
         ("r2", BINARY, "'tame' has classes"),
+        ("r", FOUR, "'pet' has classes"),
+        ("rmse", SHARES, "shares of classes; for those: mae, kl"),
+        ("accuracy", SHARES, "shares of classes; for those: mae, kl"),
+        ("kl", FOUR, "needs shares of classes"),
+        ("kl", NUMBER, "'price' is a number"),
+        ("balanced_accuracy", LABELS, "classes of which a row has one"),
         ("mae", LABELS, "'seen' has classes"),
         ("top_2", BINARY, "three classes"),
         ("top_2", LABELS, "three classes"),
@@ -186,7 +220,7 @@ def test_a_metric_that_does_not_suit_the_target_says_why(
 
 @pytest.mark.parametrize("name", ["acuracy", "top", "top_0", "top_-1", "top_1.5", "", "ACCURACY"])
 def test_an_unknown_metric_is_refused_with_what_is_known(name: str) -> None:
-    with pytest.raises(SpecError, match="known: accuracy, error_rate, f1, auc, r2, mae, top_3"):
+    with pytest.raises(SpecError, match="known: accuracy, error_rate, .*r2, .*top_3"):
         metric(name)
 
 
@@ -207,5 +241,32 @@ def test_top3_and_top_3_are_one() -> None:
 
 
 def test_numbers_are_judged_by_their_error_and_classes_by_accuracy() -> None:
-    assert default_metric(NUMBER) == "mae"
+    assert default_metric(NUMBER) == default_metric(SHARES) == "mae"
     assert {default_metric(t) for t in (BINARY, FOUR, LABELS)} == {"accuracy"}
+
+
+@pytest.mark.parametrize("constant", [0, 1])
+@pytest.mark.parametrize("value", [0.1, 1e30])
+def test_what_never_changes_has_no_correlation(constant: int, value: float) -> None:
+    sides = [np.arange(7.0), np.arange(7.0)]
+    sides[constant] = np.full(7, value)
+    weights = np.full(7, 0.3)
+    assert math.isnan(metric("r")(NUMBER, *sides, weights))
+    assert math.isnan(metric("r")(NUMBER, *sides, None))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_a_correlation_is_that_of_numbers_of_any_size(scale: float) -> None:
+    truth = np.arange(5.0)
+    assert metric("r")(NUMBER, scale * (3 - 2 * truth), truth, None) == pytest.approx(-1)
+
+
+def test_a_share_of_nothing_costs_a_finite_amount() -> None:
+    found = metric("kl")(SHARES, np.array([[0.0, 1, 0]]), np.array([[1.0, 0, 0]]), None)
+    assert 50 < found < 100
+
+
+def test_a_class_that_there_is_not_has_no_say_in_the_balance() -> None:
+    answers = np.eye(4)[[0, 1, 2, 0]]
+    truth = np.array([0, 0, 1, 0])
+    assert metric("balanced_accuracy")(FOUR, answers, truth, None) == pytest.approx((2 / 3 + 0) / 2)

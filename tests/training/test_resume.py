@@ -45,8 +45,9 @@ def _one_core() -> Iterator[None]:
 class InMemory:
     """Rows that differ from epoch to epoch, as augmented ones do."""
 
-    def __init__(self, values: NDArray[np.float32]) -> None:
+    def __init__(self, values: NDArray[np.float32], in_memory: bool = False) -> None:
         self.values = values
+        self.in_memory = in_memory
         self.width = int(np.prod(values.shape[1:]))
 
     def __len__(self) -> int:
@@ -56,12 +57,12 @@ class InMemory:
         return self.values[rows] + np.float32(0.01 * epoch)
 
 
-def rows_of(shape: tuple[int, ...], seed: int) -> Rows:
+def rows_of(shape: tuple[int, ...], seed: int, in_memory: bool = False) -> Rows:
     random = np.random.default_rng(seed)
     inputs = random.normal(size=(COUNT, *shape)).astype(np.float32)
     truth = random.integers(0, 3, COUNT)
     weights = random.integers(1, 4, COUNT).astype(np.float32)
-    return Rows(InMemory(inputs), Labels(TASK, (truth,), weights))
+    return Rows(InMemory(inputs, in_memory), Labels(TASK, (truth,), weights))
 
 
 def mlp() -> nn.Module:
@@ -99,11 +100,13 @@ class Case:
     training: Training
     execution: Execution = Execution()
     mixing: Callable[[Tensor, int], tuple[Tensor, Tensor]] | None = None
+    in_memory: bool = False
 
     @property
     def offers(self) -> int:
         """How often the keeper is offered the state: after every step and every epoch."""
-        steps = -(-COUNT // (self.training.batch_size * self.training.accumulate))
+        rows = self.training.rows_of_epoch(COUNT)
+        steps = -(-rows // (self.training.batch_size * self.training.accumulate))
         return self.training.epochs * (steps + 1)
 
     def fresh(self, seed: int = 0) -> nn.Module:
@@ -116,7 +119,7 @@ class Case:
         keeper = options.pop("keeper", StateKeeper(folder, KEY, 0) if folder else None)
         net = self.fresh(options.pop("seed", 0))
         valid = rows_of(self.shape, seed=1)
-        rows = rows_of(self.shape, seed=0)
+        rows = rows_of(self.shape, 0, self.in_memory)
         history = train(
             net,
             rows,
@@ -159,6 +162,24 @@ CASES = {
         (3, 6, 6),
         Training("adam", lr=0.02, epochs=3, batch_size=16, schedule="one_cycle", seed=4),
         Execution(micro=10),
+    ),
+    "table": Case(
+        mlp,
+        (6,),
+        Training(
+            "sgd",
+            lr=0.1,
+            momentum=0.9,
+            dampening=0.5,
+            l1=0.01,
+            matrix_norm=0.01,
+            drop_last=True,
+            epochs=3,
+            batch_size=16,
+            seed=4,
+        ),
+        Execution(precision="fp64"),
+        in_memory=True,
     ),
     "rmsprop": Case(
         convolutions,
@@ -460,7 +481,9 @@ def test_a_state_that_is_kept_comes_back_whole(tmp_path: Path) -> None:
     assert one.numbers() == other.numbers()
     tensors = one.tensors()
     assert tensors.keys() == other.tensors().keys()
-    assert {key.split("/")[0] for key in tensors} == {"net", "optimizer", "average", "good", "best"}
+    parts = {"net", "optimizer", "average", "good", "best", "steps"}
+    assert {key.split("/")[0] for key in tensors} == parts
+    assert len(tensors["steps/step_losses"]) == one.step > 0
     for key, value in other.tensors().items():
         assert torch.equal(tensors[key], value), key
 

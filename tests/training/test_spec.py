@@ -2,13 +2,19 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 
+from secchi.data.task import Task
 from secchi.errors import SpecError
+from secchi.training.loss_names import LOSS_NAMES
+from secchi.training.losses import check_loss
 from secchi.training.schedules import Constant, Cosine, OneCycle, Restarts, Warmup
 from secchi.training.spec import OPTIMIZER_NAMES, Training, spread
 
@@ -49,6 +55,17 @@ def test_the_nearest_optimizer_is_suggested() -> None:
         {"batch_size": "64"},
         {"accumulate": 0},
         {"accumulate": None},
+        {"loss": 3},
+        {"loss": "rmse"},
+        {"loss": nn.MSELoss},
+        {"loss": ["mse"]},
+        {"loss": ("mse", "l1")},
+        {"huber_delta": 0.0},
+        {"huber_delta": None},
+        {"l1": -0.1},
+        {"l2": math.inf},
+        {"matrix_norm": None},
+        {"drop_last": 1},
         {"momentum": 1.0},
         {"momentum": -0.1},
         {"weight_decay": -0.1},
@@ -106,6 +123,91 @@ def test_nesterov_needs_sgd_with_momentum(wrong: dict[str, object]) -> None:
     assert Training("sgd", momentum=0.9, nesterov=True).nesterov
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"optimizer": "adam", "momentum": 0.9}, {"optimizer": "sgd"}, {"optimizer": "rmsprop"}],
+)
+def test_dampening_needs_sgd_with_momentum(wrong: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match="dampening needs the optimizer 'sgd'"):
+        Training(dampening=0.9, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="dampening is 1.0, .* below 1"):
+        Training("sgd", momentum=0.9, dampening=1.0)
+    with pytest.raises(SpecError, match="nesterov and dampening"):
+        Training("sgd", momentum=0.9, dampening=0.9, nesterov=True)
+
+
+def pinball(outputs: Tensor, values: Tensor) -> Tensor:
+    """A loss of one's own."""
+    return (values - outputs).clamp_min(0)
+
+
+OWN = f"{__name__}.pinball"
+
+
+@pytest.mark.parametrize(
+    ("loss", "plain"),
+    [
+        ("l1", "l1"),
+        (pinball, OWN),
+        (nn.HuberLoss(), "torch.nn.modules.loss.HuberLoss"),
+        ({"price": "huber", "size": pinball}, {"price": "huber", "size": OWN}),
+    ],
+)
+def test_a_loss_is_kept_and_written_by_its_name(loss: Any, plain: object) -> None:
+    training = Training(loss=loss)
+    assert training == Training(loss=loss)
+    assert training.but(epochs=3) == Training(loss=loss, epochs=3)
+    assert training != Training()
+    document = json.loads(json.dumps(training.to_dict()))
+    assert document["loss"] == plain
+    read = Training.from_dict(document)
+    assert read.to_dict() == document
+
+
+def test_training_with_a_loss_that_a_record_only_names_is_refused() -> None:
+    read = Training.from_dict(Training(loss=pinball).to_dict())
+    for use in (
+        lambda: check_loss(read, Task.regress("price")),
+        lambda: read.loss(torch.zeros(2), torch.zeros(2)),
+    ):
+        with pytest.raises(SpecError, match="pinball, which a record names and does not hold"):
+            use()
+
+
+def test_what_was_written_before_there_were_losses_is_read() -> None:
+    document = Training().to_dict()
+    del document["loss"]
+    assert Training.from_dict(document) == Training()
+
+
+def test_every_fault_of_a_mapping_of_losses_is_told() -> None:
+    with pytest.raises(SpecError) as caught:
+        Training(loss={"price": "hubre", "size": 3, "colour": "kl"})
+    first, second = caught.value.faults
+    assert first.startswith("loss of 'price' is 'hubre', which is none of mse, ")
+    assert first.endswith("; did you mean huber?")
+    assert second == "loss of 'size' is 3, which is neither a name nor a function"
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "equal", "used"),
+    [
+        (100, None, False, 100),
+        (100, None, True, 96),
+        (100, True, False, 96),
+        (100, False, True, 100),
+        (96, True, True, 96),
+        (31, True, True, 31),
+        (0, True, True, 0),
+    ],
+)
+def test_rows_that_are_left_over_are_dropped_where_that_is_asked_for(
+    rows: int, asked: bool | None, equal: bool, used: int
+) -> None:
+    training = Training(batch_size=16, accumulate=2, drop_last=asked)
+    assert training.rows_of_epoch(rows, equal) == used
+
+
 def test_the_momentum_is_the_one_asked_for_or_that_of_the_optimizer() -> None:
     assert [Training(name).base_momentum for name in OPTIMIZER_NAMES] == [0.0, 0.0, 0.9, 0.9]
     assert [Training(name, momentum=0.5).base_momentum for name in OPTIMIZER_NAMES] == [0.5] * 4
@@ -145,6 +247,12 @@ def test_numbers_of_numpy_are_taken_and_kept_as_plain_ones() -> None:
             "accumulate": st.integers(1, 100),
             "schedule": st.sampled_from([Constant(), Cosine(0.1), Warmup(OneCycle(), 0.5)]),
             "momentum": st.floats(0, 0.999),
+            "loss": st.sampled_from([*LOSS_NAMES, (("price", "l1"), ("size", "huber"))]),
+            "huber_delta": st.floats(1e-8, 10),
+            "l1": st.floats(0, 10),
+            "l2": st.floats(0, 10),
+            "matrix_norm": st.floats(0, 10),
+            "drop_last": st.booleans(),
             "weight_decay": st.floats(0, 1),
             "clip": st.floats(1e-8, 10),
             "label_smoothing": st.floats(0, 0.999),

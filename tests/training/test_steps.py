@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from secchi.data.task import Kind, Target, Task
-from secchi.training.losses import task_losses
+from secchi.training.losses import TaskLoss, task_losses
 from secchi.training.optimizers import Optimizer, one_group
 from secchi.training.spec import Training
 from secchi.training.steps import Batch, forward, gradient_step, pieces
@@ -45,9 +45,8 @@ def step(
     optimizer = Optimizer(Training(), one_group(net))
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)  # of an earlier step
-    loss = gradient_step(
-        net, optimizer, TASK, batches, total=weight(batches), micro=micro, smoothing=smoothing
-    )
+    smoothed = TaskLoss(TASK, Training(label_smoothing=smoothing))
+    loss = gradient_step(net, optimizer, smoothed, batches, total=weight(batches), micro=micro)
     return loss.item(), gradients(net)
 
 
@@ -67,13 +66,14 @@ def of_mean(batch: Batch, smoothing: float = 0.0) -> tuple[float, dict[str, Tens
     """The same, as one writes it by hand: the weighted mean over all rows at once."""
     net = network()
     outputs = net(batch.inputs)
-    each = task_losses(TASK, outputs, batch.values, smoothing)
+    loss_of = TaskLoss(TASK, Training(label_smoothing=smoothing))
+    each = loss_of(outputs, batch.values)
     weights = torch.ones(len(each)) if batch.weights is None else batch.weights
     if batch.own is None:
         loss = (each * weights).sum() / weights.sum()
     else:
         before = [values.roll(1, 0) for values in batch.values]
-        others = task_losses(TASK, outputs, before, smoothing)
+        others = loss_of(outputs, before)
         mine, theirs = weights * batch.own, weights.roll(1, 0) * (1 - batch.own)
         loss = (mine * each + theirs * others).sum() / (mine + theirs).sum()
     loss.backward()
@@ -159,7 +159,7 @@ def test_mixed_rows_cost_their_shares_of_both_truths() -> None:
 def test_the_loss_carries_no_graph() -> None:
     net = network()
     optimizer = Optimizer(Training(), one_group(net))
-    loss = gradient_step(net, optimizer, TASK, [batch_of(4)], total=4.0, micro=4)
+    loss = gradient_step(net, optimizer, TaskLoss(TASK), [batch_of(4)], total=4.0, micro=4)
     assert loss.ndim == 0
     assert not loss.requires_grad
 
@@ -179,7 +179,7 @@ def test_a_batch_is_forgotten_before_the_next_one_is_made() -> None:
 
     net = network()
     optimizer = Optimizer(Training(), one_group(net))
-    gradient_step(net, optimizer, TASK, batches(), total=12.0, micro=3)
+    gradient_step(net, optimizer, TaskLoss(TASK), batches(), total=12.0, micro=3)
     assert len(held) == 15
 
 

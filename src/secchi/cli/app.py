@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import typer
 from typer.main import get_command
 
-from secchi.cli import INTERRUPTED, cache, demo, find_lr, predict, recipe, train
+from secchi.cli import INTERRUPTED, cache, demo, find_lr, predict, recipe, test, train
 from secchi.errors import SecchiError
 
 _CTRL_C = 130
@@ -21,7 +21,8 @@ _OUT_OF_MEMORY = "out of memory; a smaller --size or fewer other programs would 
 
 app = typer.Typer(
     name="secchi",
-    help="Train a classifier on your pictures in seconds, and see why it is right or wrong.",
+    help="Train a network on your pictures or your table in seconds, and see why it is right or "
+    "wrong.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -31,6 +32,7 @@ app.command("train")(train.train)
 app.command("find-lr")(find_lr.find_lr)
 app.command("recipe")(recipe.recipe)
 app.command("predict")(predict.predict)
+app.command("test")(test.test)
 app.command("cache")(cache.cache)
 
 

@@ -14,6 +14,13 @@ from secchi.files import finite
 if TYPE_CHECKING:
     from secchi.data.images import ImageData
 
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder with train and valid in it, or with one folder a class; or a table, as a "
+        "file of comma-separated values."
+    ),
+]
 Pictures = Annotated[
     Path,
     typer.Argument(help="A folder with train and valid in it, or with one folder a class."),
@@ -26,7 +33,8 @@ LabelColumn = Annotated[str | None, typer.Option(help="Its column of labels.")]
 SplitColumn = Annotated[str | None, typer.Option(help="Its column of train, valid and test.")]
 Suffix = Annotated[str, typer.Option(help="Added to its names of pictures, such as .jpg")]
 ValidFraction = Annotated[
-    float, typer.Option(help="The share held out where nothing says what validates.")
+    float | None,
+    typer.Option(help="The share held out where nothing says what validates; 0.2 without it."),
 ]
 BackboneName = Annotated[str, typer.Option(help="lite0, or any name that timm knows.")]
 Weights = Annotated[str, typer.Option(help="pretrained, random, or a file of weights.")]
@@ -60,6 +68,38 @@ Set = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")
 ]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(help="Tables: the column to predict; may be given several times."),
+]
+Above = Annotated[
+    float | None, typer.Option(help="Tables: make two classes of it, above this number or not.")
+]
+TaskKind = Annotated[str | None, typer.Option("--task", help="Tables: class or number.")]
+Separator = Annotated[str | None, typer.Option("--sep", help="Tables: what parts two fields.")]
+Drop = Annotated[
+    list[str] | None, typer.Option(help="Tables: a column to leave out; may be given again.")
+]
+GroupColumn = Annotated[
+    str | None, typer.Option(help="Tables: rows of one group validate together.")
+]
+TimeColumn = Annotated[str | None, typer.Option(help="Tables: the latest rows validate.")]
+WeightColumn = Annotated[str | None, typer.Option(help="Tables: how much each row counts.")]
+Balanced = Annotated[
+    bool, typer.Option("--balanced", help="Tables: all classes count alike, however rare.")
+]
+Test = Annotated[
+    bool, typer.Option("--test", help="Tables: seal a tenth of the rows as a test set.")
+]
+Scale = Annotated[str, typer.Option(help="Tables: zscore, minmax, robust or none.")]
+Hidden = Annotated[
+    str, typer.Option(help="Tables: units of each hidden layer, such as 32,32; none for none.")
+]
+Activation = Annotated[str, typer.Option(help="Tables: what hidden units do, such as relu.")]
+Dropout = Annotated[float, typer.Option(help="Tables: the share of hidden units left out.")]
+BatchNorm = Annotated[
+    str | None, typer.Option(help="Tables: batch normalisation before or after the activation.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option(help="Of the body: auto, fp32 or bf16.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Let torch compile what trains.")]
@@ -89,6 +129,25 @@ def read_pictures(
         if labels is not None:
             return ImageData.from_csv(labels, path, progress=progress, **table, **options)
         return ImageData.from_path(path, progress=progress, **options)
+
+
+def hidden_layers(text: str) -> list[int]:
+    """What ``--hidden`` says.
+
+    Raises:
+        SpecError: It is no list of whole numbers.
+
+    >>> hidden_layers("16,32"), hidden_layers("none")
+    ([16, 32], [])
+    """
+    if text.strip().casefold() in ("", "none"):
+        return []
+    try:
+        return [int(units) for units in text.split(",")]
+    except ValueError:
+        raise SpecError(
+            "this network cannot be", [f"--hidden is {text!r}, which is not like 16,32"]
+        ) from None
 
 
 def settings(given: list[str] | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``secchi predict``: a trained model and pictures in, classes out."""
+"""``secchi predict``: a trained model and pictures or a table in, classes or numbers out."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,45 +6,61 @@ from typing import Annotated, Any
 import typer
 
 from secchi.cli.options import Device, Json, Precision, console, print_json
+from secchi.errors import DataError
 from secchi.files import check_writable
 
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a bundle.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures and folders of pictures.")],
+    rows: Annotated[
+        list[Path], typer.Argument(help="Pictures and folders of pictures, or one table.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Write them to this CSV file too.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict pictures with a trained model."""
+    """Predict pictures, or the rows of a table, with a trained model."""
     from secchi.bundle.bundle import Bundle
+    from secchi.bundle.table_bundle import TableBundle
     from secchi.data.summary import printable
 
     screen = console(as_json)
     if out is not None:
         check_writable(out.absolute().parent)
-    bundle = Bundle.load(run, device=device, precision=precision)
-    with screen.progress("features") as progress:
-        predictions = bundle.predict(pictures, progress)
+    said = {"device": device, "precision": precision}
+    bundle = Bundle.load(run, **{name: value for name, value in said.items() if value != "auto"})
+    if isinstance(bundle, TableBundle):
+        if len(rows) != 1:
+            raise DataError(f"one table is predicted at a time, and {len(rows)} are given")
+        predictions = bundle.predict(rows[0])
+    else:
+        with screen.progress("features") as progress:
+            predictions = bundle.predict(rows, progress)
     records: list[dict[str, Any]] = predictions.to_records()
-    records += [{"file": file, "error": reason} for file, reason in predictions.unreadable]
+    source = predictions.source_name
+    records += [{source: file, "error": reason} for file, reason in predictions.unreadable]
     if out is not None:
         predictions.write_csv(out)
     if as_json:
         print_json({"predictions": records})
         return
     for record in records:
-        screen.line(f"{_answer(record)}  {printable(record['file'])}")
+        screen.line(f"{_answer(record, source)}  {printable(str(record[source]))}")
     if out is not None:
         screen.line(f"written to {out}")
 
 
-def _answer(record: dict[str, Any]) -> str:
+def _answer(record: dict[str, Any], source: str) -> str:
     if "error" in record:
         return f"unreadable: {record['error']}"
     if "probabilities" not in record:
-        return "  ".join(f"{k} {v:.4g}" for k, v in record.items() if k != "file")
-    says = record["class"] if isinstance(record["class"], str) else " ".join(record["class"])
+        return "  ".join(
+            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
+            for k, v in record.items()
+            if k != source
+        )
+    says = record["class"]
+    said = " ".join(map(str, says)) if isinstance(says, list) else str(says)
     best = sorted(record["probabilities"].items(), key=lambda pair: -pair[1])[:3]
-    return f"{says:<16}" + "  ".join(f"{name} {p:.4f}" for name, p in best)
+    return f"{said:<16}" + "  ".join(f"{name} {p:.4f}" for name, p in best)

@@ -10,8 +10,10 @@ import numpy as np
 
 from secchi.data.folders import Progress, Search, Skipped, existing_folder, natural_order
 from secchi.data.labels_file import LabelsFile
+from secchi.data.looks import keys_of_digests
 from secchi.data.picture_split import PictureSplit
 from secchi.data.pictures import Survey
+from secchi.data.seal import Seal
 from secchi.data.splits import holdout
 from secchi.data.summary import Summary
 from secchi.data.task import Labels, Target, Task
@@ -72,11 +74,16 @@ class ImageData:
         self.skipped = list(skipped)
         self.left_alone = list(left_alone)
         self.notes = list(notes)
-        self.test_openings: list[str] = []
+        self.seal: Seal | None = None
         self._open_labels = open_labels
         self._weights = weights
         self._refuse_unusable()
         self._note_repeats()
+
+    @property
+    def name(self) -> str:
+        """What the pictures are called: the last part of their folder."""
+        return os.path.basename(self.root)
 
     # ---------------------------------------------------------------- ways in
 
@@ -396,7 +403,8 @@ class ImageData:
         then; where no picture has a label, the split stays without.
 
         Args:
-            reason: Why now; kept with every run that follows.
+            reason: Why now; kept with every run that follows, and in the ledger
+                (:mod:`secchi.data.vault`).
 
         Raises:
             DataError: There is no test split, no reason, or no picture with a class that is known.
@@ -408,8 +416,15 @@ class ImageData:
             raise DataError("opening the test split needs a reason, in words")
         if test.sealed:
             self._unseal(test)
-        self.test_openings.append(reason)
+        if self.seal is None:
+            self.seal = Seal(keys_of_digests(test.digests))
+        self.seal.open(reason)
         return test
+
+    @property
+    def test_openings(self) -> list[str]:
+        """The reasons for which the test split was opened."""
+        return self.seal.reasons if self.seal else []
 
     def _unseal(self, test: PictureSplit) -> None:
         says = self._open_labels(test.files) if self._open_labels else []

@@ -1,25 +1,19 @@
 """What a model says of some rows, beside what is true of them."""
 
-import csv
 import dataclasses
-import math
 import os
-from collections.abc import Sequence
-from numbers import Real
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from secchi.data.task import Kind, Labels, Target, Task
-from secchi.errors import DataError, SpecError
-from secchi.files import written_aside
+from secchi.data.task import Kind, Labels, Task
+from secchi.errors import DataError, did_you_mean
+from secchi.inspection.averages import averaged_outputs, shares_of
 from secchi.models.heads import log_probabilities
-from secchi.seeding import stream
 from secchi.training.losses import task_losses
 from secchi.training.metrics import metric
 
@@ -27,44 +21,65 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_COLUMNS = ("file", "class", "error")
-"""Columns of a table of predictions; classes and numbers of these names are called otherwise."""
+    from secchi.inspection.confusion import Confusion
+    from secchi.inspection.curves import Calibration, Roc
+    from secchi.inspection.residuals import Residuals
+
+Sources = tuple[str, ...] | NDArray[np.integer[Any]]
+"""Where rows came from: paths or other names, or an array of row numbers."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Predictions:
     """The answers for some rows, the same record for every split, file list and model.
 
     Attributes:
         task: What was predicted.
-        sources: Where each row came from: the path of a picture.
+        sources: Where each row came from: the path of a picture, or the number of a table's row.
         outputs: The head's raw outputs, float32 of shape (rows, task.outputs).
         labels: What is true, or None.
         losses: What each row costs, float32 of shape (rows,), or None without labels.
         unreadable: Files that were asked for and could not be read, with their reasons.
+        source_name: What the sources are, ``"file"`` or ``"row"``: the first column of a table of
+            predictions.
+
+    The loss asks for more than the accuracy: all four rows are right here, and each costs
+    -log(probability of the true class), 0.105 or 0.223. Accuracy moves only where a row changes
+    sides, and has no slope that training could follow.
+
+    >>> task = Task.classify(["no", "yes"])
+    >>> truth = Labels.of(task.target, ["yes", "no", "no", "yes"])
+    >>> outputs = torch.tensor([[0.9], [0.1], [0.2], [0.8]]).logit()
+    >>> found = Predictions.of(task, np.arange(4), outputs, truth, source_name="row")
+    >>> print(f"{found.losses.mean():.6f}")
+    0.164252
+    >>> found
+    4 rows of class (no, yes): accuracy 1.0000 (95 % interval 0.5101 to 1.0000), no misses
     """
 
     task: Task
-    sources: tuple[str, ...]
+    sources: Sources
     outputs: NDArray[np.float32]
     labels: Labels | None = None
     losses: NDArray[np.float32] | None = None
     unreadable: tuple[tuple[str, str], ...] = ()
+    source_name: str = "file"
 
     @classmethod
     def of(
         cls,
         task: Task,
-        sources: tuple[str, ...],
+        sources: Sources,
         outputs: Tensor,
         labels: Labels | None = None,
         unreadable: tuple[tuple[str, str], ...] = (),
+        source_name: str = "file",
     ) -> "Predictions":
         """From a head's outputs, (rows, task.outputs)."""
         each = None
         if labels is not None:
             each = task_losses(task, outputs, [torch.from_numpy(v) for v in labels.values]).numpy()
-        return cls(task, sources, outputs.numpy(), labels, each, unreadable)
+        return cls(task, sources, outputs.numpy(), labels, each, unreadable, source_name)
 
     @classmethod
     def averaged(
@@ -92,22 +107,58 @@ class Predictions:
         array([[0.3, 0.7]], dtype=float32)
         """
         check_same_rows(several)
-        shares = _shares(len(several), weights)
+        shares = shares_of(len(several), weights)
         first = several[0]
         counted = [one.outputs for one, share in zip(several, shares, strict=True) if share > 0]
         outputs = torch.from_numpy(np.stack(counted)).double()
         weighing = torch.from_numpy(shares[shares > 0])
         means = [
-            _averaged_outputs(target, outputs[:, :, columns], weighing)
+            averaged_outputs(target, outputs[:, :, columns], weighing)
             for target, columns in first.task.columns()
         ]
         unreadable = tuple(dict.fromkeys(file for one in several for file in one.unreadable))
         return cls.of(
-            first.task, first.sources, torch.cat(means, dim=1).float(), first.labels, unreadable
+            first.task,
+            first.sources,
+            torch.cat(means, dim=1).float(),
+            first.labels,
+            unreadable,
+            first.source_name,
         )
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    def __repr__(self) -> str:
+        from secchi.inspection.records import summary
+
+        return summary(self)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the targets are called, in their order."""
+        return self.task.names
+
+    def target(self, name: str) -> "Predictions":
+        """The answers for one of several targets: its outputs, labels, losses and row weights.
+
+        Raises:
+            DataError: There is no target of that name.
+        """
+        if name not in self.names:
+            hint = did_you_mean(name, self.names) or f"; there are {', '.join(self.names)}"
+            raise DataError(f"no target is called {name!r}{hint}")
+        if len(self.names) == 1:
+            return self
+        place = self.names.index(name)
+        target, columns = list(self.task.columns())[place]
+        task, labels = Task((target,)), self.labels
+        if labels is not None:
+            labels = Labels(task, (labels.values[place],), labels.weights)
+        outputs = torch.from_numpy(self.outputs[:, columns])
+        return Predictions.of(
+            task, self.sources, outputs, labels, self.unreadable, self.source_name
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -127,12 +178,12 @@ class Predictions:
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """Probabilities, (rows, classes)."""
+        """Probabilities, or shares, (rows, classes)."""
         return np.exp(self.log_probabilities)
 
     @property
     def predicted(self) -> NDArray[Any]:
-        """The likeliest class of each row by number; for labels 0 or 1 each; or the number."""
+        """The likeliest class of each row by number; for labels 0 or 1 each; shares; or numbers."""
         target = self.task.target
         if target.kind is Kind.REGRESSION:
             numbers: NDArray[np.float32] = self.outputs[:, 0]
@@ -140,16 +191,31 @@ class Predictions:
         if target.exclusive:
             likeliest: NDArray[np.intp] = self.probabilities.argmax(axis=1)
             return likeliest
+        if target.kind is Kind.DISTRIBUTION:
+            return self.probabilities
         return np.asarray(self.probabilities > 0.5, dtype=np.float32)
+
+    @property
+    def predicted_labels(self) -> NDArray[Any]:
+        """The class of each row in the type that it came in; for several labels a tuple of those.
+
+        Of shares and numbers it is :attr:`predicted`.
+        """
+        return self._decoded(self.predicted)
+
+    @property
+    def true_labels(self) -> NDArray[Any] | None:
+        """What is true, as :attr:`predicted_labels` gives it; None where nothing is known."""
+        return None if self.labels is None else self._decoded(self.targets)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each row's class, or all of its labels, are right.
 
         Raises:
-            DataError: Nothing is known of the rows, or a number was predicted.
+            DataError: Nothing is known of the rows, or numbers or shares were predicted.
         """
-        if self.labels is None or self.task.target.kind is Kind.REGRESSION:
+        if self.labels is None or self.task.target.kind in (Kind.REGRESSION, Kind.DISTRIBUTION):
             raise DataError("right or wrong needs rows with known classes")
         right: NDArray[np.bool_] = np.asarray(self.predicted == self.targets)
         return right if right.ndim == 1 else np.all(right, axis=1)
@@ -162,44 +228,88 @@ class Predictions:
         answers = self.predicted if target.kind is Kind.REGRESSION else self.probabilities
         return metric(name)(target, answers, self.targets, self.labels.weights)
 
+    def confusion(self, label: str | None = None) -> "Confusion":
+        """How often each class was taken for which; of several labels, one of them, yes or no.
+
+        Raises:
+            DataError: The truth is not known, there are no classes, or no such label.
+        """
+        from secchi.inspection.confusion import Confusion
+
+        return Confusion.of(self, label)
+
+    def per_class_accuracy(self) -> Mapping[str, float]:
+        """Of each class, the share of its rows that are right; NaN where it has none.
+
+        Of several labels, the share of all rows on which the yes or no of the label is right.
+
+        Raises:
+            DataError: As :meth:`confusion`.
+        """
+        from secchi.inspection.confusion import per_class_accuracy
+
+        return per_class_accuracy(self)
+
+    def roc(self) -> "Roc":
+        """True against false positives at every threshold, each class or label against the rest.
+
+        Raises:
+            DataError: The truth is not known, or there are no classes or labels.
+        """
+        from secchi.inspection.curves import Roc
+
+        return Roc.of(self)
+
+    def calibration(self, bins: int = 10) -> "Calibration":
+        """How often what was said with a probability is true.
+
+        Args:
+            bins: Into how many equally wide ones the probabilities are put.
+
+        Raises:
+            DataError: The truth is not known, or there are no classes or labels.
+            SpecError: No such number of bins.
+        """
+        from secchi.inspection.curves import Calibration
+
+        return Calibration.of(self, bins)
+
+    def residuals(self) -> "Residuals":
+        """Truth less prediction of a number, row by row.
+
+        Raises:
+            DataError: The truth is not known, or no number was predicted.
+        """
+        from secchi.inspection.residuals import Residuals
+
+        return Residuals.of(self)
+
     def to_records(self) -> list[dict[str, Any]]:
-        """One dictionary a row: the file, the class, and the probabilities by class name."""
-        target = self.task.target
-        if target.kind is Kind.REGRESSION:
-            values = self.predicted
-            name = f"predicted {target.name}" if target.name in _COLUMNS else target.name
-            return [
-                {"file": file, name: float(value)}
-                for file, value in zip(self.sources, values, strict=True)
-            ]
-        records = []
-        predicted = self.predicted
-        for row, (file, shares) in enumerate(zip(self.sources, self.probabilities, strict=True)):
-            named = {c: float(p) for c, p in zip(target.classes, shares, strict=True)}
-            says: Any = [c for c, p in named.items() if p > 0.5]
-            if target.exclusive:
-                says = target.classes[predicted[row]]
-            records.append({"file": file, "class": says, "probabilities": named})
-        return records
+        """One dictionary a row: the file or row, the class, and the probabilities by class name.
+
+        A class is given in the type that it came in (bytes as text). A number stands under its
+        target's name; and so does all that is said of each of several targets.
+        """
+        from secchi.inspection.records import to_records
+
+        return to_records(self)
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row each: file, class, and one column of probability a class."""
+        """One row each: file or row, class, and one column of probability a class.
+
+        Of several targets: the class under the target's name, and ``"quality: p(good)"``.
+        """
         import pandas as pd
 
-        return pd.DataFrame(self._flat())
+        from secchi.inspection.records import to_columns
+
+        return pd.DataFrame(to_columns(self))
 
     def write_csv(self, file: str | os.PathLike[str]) -> None:
         """Write one line a row, and one for each file that could not be read, with its reason."""
-        rows = self._flat() + [{"file": f, "error": reason} for f, reason in self.unreadable]
-        columns = list(dict.fromkeys(name for row in rows for name in row)) or ["file"]
-        target = Path(os.path.abspath(os.fspath(file)))
-        with (
-            written_aside(target) as aside,
-            open(aside, "w", newline="", encoding="utf-8", errors="surrogateescape") as out,
-        ):
-            writer = csv.DictWriter(out, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        from secchi.inspection.records import write_csv
+
+        write_csv(self, file)
 
     def plot(
         self,
@@ -209,44 +319,44 @@ class Predictions:
         columns: int = 4,
         seed: int = 0,
     ) -> "Figure":
-        """Draw pictures with the class that was predicted and its probability; misses are marked.
+        """Draw what was said beside what is true, the misses marked.
+
+        Pictures are drawn with their class and its probability, those that are most wrong first.
+        Rows of a table are drawn as dots: by true class and by what was said of them; numbers
+        against the truth.
 
         Args:
-            rows: Which; None draws some at random.
-            count: How many at random.
-            columns: How many stand side by side.
-            seed: Another seed draws others.
+            rows: Which; None draws of pictures misses, then others at random, and of a table all
+                rows, or 5,000 at random where there are more.
+            count: How many pictures.
+            columns: How many pictures stand side by side.
+            seed: Another seed draws others at random.
 
         Raises:
-            DataError: The task is not one class a picture.
+            DataError: Several labels or shares a row, or numbers without the truth.
         """
-        from secchi.data.pictures import read_picture
-        from secchi.figures.pictures import Tile, picture_grid
+        from secchi.inspection.showing import show_pictures, show_rows
 
-        if not self.task.target.exclusive:
-            raise DataError("pictures are drawn with one class each, and the task has none")
-        if rows is None:
-            rows = sorted(stream(seed, "pictures to show").permutation(len(self))[:count].tolist())
-        probabilities, predicted = self.probabilities, self.predicted
-        tiles = []
-        for row in rows:
-            title = f"{self.classes[predicted[row]]}  {probabilities[row].max():.0%}"
-            missed = self.labels is not None and not self.correct[row]
-            if missed:
-                title += f", is {self.classes[self.targets[row]]}"
-            tiles.append(Tile(read_picture(self.sources[row]), title, missed))
-        above = "predicted class and its probability" + ("; ✗ is a miss" if self.labels else "")
-        return picture_grid(tiles, columns, above)
+        target = self.task.target
+        if self.source_name == "file" and target.kind is not Kind.REGRESSION:
+            return show_pictures(self, rows, count, columns, seed)
+        return show_rows(self, rows, seed)
 
-    def _flat(self) -> list[dict[str, Any]]:
-        flat = []
-        for record in self.to_records():
-            probabilities = record.pop("probabilities", {})
-            if isinstance(record.get("class"), list):
-                record["class"] = " ".join(record["class"])
-            columns = {f"p({c})" if c in _COLUMNS else c: p for c, p in probabilities.items()}
-            flat.append(record | columns)
-        return flat
+    def _decoded(self, values: NDArray[Any]) -> NDArray[Any]:
+        target = self.task.target
+        if target.exclusive:
+            return target.decode(values)
+        if target.kind is not Kind.MULTILABEL:
+            return values
+        labels = np.empty(len(values), dtype=object)
+        for row, yes in enumerate(values > 0.5):
+            labels[row] = tuple(target.decode(np.flatnonzero(yes)).tolist())
+        return labels
+
+
+def plain_sources(sources: Sources) -> list[Any]:
+    """Names as they are, and row numbers as plain whole numbers."""
+    return list(sources) if isinstance(sources, tuple) else sources.tolist()
 
 
 def check_same_rows(several: Sequence[Predictions]) -> None:
@@ -271,10 +381,12 @@ is 'a' in the first and 'b' in predictions 1
                 f"these predictions are of different tasks: the first of {first.task.to_dict()}, "
                 f"predictions {number} of {other.task.to_dict()}"
             )
-        if other.sources != first.sources:
+        if plain_sources(other.sources) != plain_sources(first.sources):
             raise DataError(
                 "these predictions are not of the same rows in the same order: "
-                + _first_difference(first.sources, other.sources, number)
+                + _first_difference(
+                    plain_sources(first.sources), plain_sources(other.sources), number
+                )
             )
         if not _same_labels(first.labels, other.labels):
             raise DataError(
@@ -283,7 +395,7 @@ is 'a' in the first and 'b' in predictions 1
             )
 
 
-def _first_difference(one: tuple[str, ...], other: tuple[str, ...], number: int) -> str:
+def _first_difference(one: list[Any], other: list[Any], number: int) -> str:
     if len(one) != len(other):
         return f"the first have {len(one)} rows, predictions {number} have {len(other)}"
     row = next(row for row, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
@@ -299,51 +411,3 @@ def _same_labels(one: Labels | None, other: Labels | None) -> bool:
     if one.weights is not None and other.weights is not None:
         pairs.append((one.weights, other.weights))
     return all(np.array_equal(a, b) for a, b in pairs)
-
-
-def _shares(count: int, weights: Sequence[float] | None) -> NDArray[np.float64]:
-    """Weights that sum to one."""
-    if weights is None:
-        return np.full(count, 1 / count)
-    faults = [
-        f"weight {i} is {w!r}, which is not a number from 0 on"
-        for i, w in enumerate(weights)
-        if not _is_weight(w)
-    ]
-    if len(weights) != count:
-        faults.append(f"there are {len(weights)} for {count} predictions")
-    if not faults and not any(weights):
-        faults.append("all of them are 0")
-    if faults:
-        raise SpecError("these weights cannot be", faults)
-    given = np.array(weights, dtype=np.float64)
-    given /= given.sum()
-    return given
-
-
-def _is_weight(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value) and float(value) >= 0
-
-
-def _averaged_outputs(target: Target, outputs: Tensor, shares: Tensor) -> Tensor:
-    """The outputs for one target that stand for the averaged probabilities, or numbers.
-
-    Args:
-        target: What is predicted.
-        outputs: float64 of shape (several, rows, target.outputs).
-        shares: Positive and of sum one, (several,).
-
-    Returns:
-        (rows, target.outputs)
-    """
-    shares = shares[:, None, None]
-
-    def log_mean(logs: Tensor) -> Tensor:
-        return torch.logsumexp(logs + shares.log(), dim=0)
-
-    if target.kind is Kind.REGRESSION:
-        return (shares * outputs).sum(dim=0)
-    if target.kind is Kind.MULTICLASS:
-        return log_mean(functional.log_softmax(outputs, dim=2))
-    # logit(p) = log p - log(1 - p), and 1 - sigmoid(x) = sigmoid(-x).
-    return log_mean(functional.logsigmoid(outputs)) - log_mean(functional.logsigmoid(-outputs))

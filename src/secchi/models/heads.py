@@ -75,12 +75,12 @@ def log_probabilities(target: Target, outputs: Tensor) -> Tensor:
     """Read a head's outputs for one target as log-probabilities.
 
     Args:
-        target: Two classes, many classes, or several labels.
+        target: Two classes, many classes, several labels, or shares of classes.
         outputs: float of shape (rows, target.outputs).
 
     Returns:
-        (rows, classes). For exclusive classes the probabilities of a row sum to one; for several
-        labels each is the probability that the row has the label.
+        (rows, classes). For exclusive classes the probabilities of a row sum to one, as shares do;
+        for several labels each is the probability that the row has the label.
 
     Raises:
         DataError: The target is a number.
@@ -92,7 +92,7 @@ def log_probabilities(target: Target, outputs: Tensor) -> Tensor:
     if target.kind is Kind.BINARY:
         logit = outputs[:, :1]
         return functional.logsigmoid(torch.cat([-logit, logit], dim=1))
-    if target.kind is Kind.MULTICLASS:
+    if target.kind in (Kind.MULTICLASS, Kind.DISTRIBUTION):
         return functional.log_softmax(outputs, dim=1)
     if target.kind is Kind.MULTILABEL:
         return functional.logsigmoid(outputs)

@@ -1,10 +1,13 @@
 """What happened while a network was trained."""
 
+import base64
 import csv
 import dataclasses
 import io
 import math
-from collections.abc import Iterator, Mapping
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +71,11 @@ class Epoch:
         return f"{self.number:>5}{losses}{values}{self.seconds:>10.2f}"
 
 
+def no_steps(values: Iterable[float] = ()) -> "array[float]":
+    """Numbers of steps, four bytes each."""
+    return array("f", values)
+
+
 @dataclasses.dataclass(frozen=True)
 class History:
     """The epochs of one call of ``fit``, or of several joined.
@@ -79,6 +87,8 @@ class History:
         steps: Steps that were taken; a run that diverged did so in the step after them.
         kept: The number of the epoch whose weights were kept; None where they are the last ones,
             or, of a run that went wrong, those before the epoch in which it did.
+        step_losses: The training loss of each step, before it was taken, in single precision.
+        step_rates: The learning rate of each step, of the last layer group, likewise.
 
     >>> epochs = tuple(Epoch(number, 0.5, loss, {}, 1.0) for number, loss in enumerate([0.4, 0.6]))
     >>> history = History(epochs, Outcome.STOPPED_EARLY, Training(), steps=20, kept=0)
@@ -94,6 +104,8 @@ class History:
     training: Training
     steps: int = 0
     kept: int | None = None
+    step_losses: "array[float]" = dataclasses.field(default_factory=no_steps, repr=False)
+    step_rates: "array[float]" = dataclasses.field(default_factory=no_steps, repr=False)
 
     def __str__(self) -> str:
         if not self.epochs:
@@ -145,6 +157,19 @@ class History:
 
         return pd.DataFrame(self.rows())
 
+    def steps_frame(self) -> "pd.DataFrame":
+        """One row a step: its loss, before it was taken, and its learning rate.
+
+        >>> done = History((), Outcome.COMPLETED, Training(), 2, None, [0.5, 0.25], [0.1, 0.1])
+        >>> done.steps_frame()["loss"].tolist()
+        [0.5, 0.25]
+        """
+        import numpy as np
+        import pandas as pd
+
+        numbers = (np.array(values, np.float32) for values in (self.step_losses, self.step_rates))
+        return pd.DataFrame(dict(zip(("loss", "lr"), numbers, strict=True))).rename_axis("step")
+
     def write_csv(self, file: Path) -> None:
         """Write one line an epoch."""
         rows = self.rows()
@@ -156,17 +181,26 @@ class History:
 
     def joined(self, later: "History") -> "History":
         """This history with a later one behind it."""
-        steps = self.steps + later.steps
-        return History(self.epochs + later.epochs, later.outcome, later.training, steps, later.kept)
+        return History(
+            self.epochs + later.epochs,
+            later.outcome,
+            later.training,
+            self.steps + later.steps,
+            later.kept,
+            self.step_losses + later.step_losses,
+            self.step_rates + later.step_rates,
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """As plain JSON values; the numbers of the steps as base64 of little-endian float32."""
         return {
             "epochs": [dataclasses.asdict(epoch) for epoch in self.epochs],
             "outcome": self.outcome.name,
             "training": self.training.to_dict(),
             "steps": self.steps,
             "kept": self.kept,
+            "step_losses": _packed(self.step_losses),
+            "step_rates": _packed(self.step_rates),
         }
 
     @classmethod
@@ -178,6 +212,8 @@ class History:
             Training.from_dict(document["training"]),
             document["steps"],
             document["kept"],
+            _unpacked(document.get("step_losses", "")),
+            _unpacked(document.get("step_rates", "")),
         )
 
     def plot(self) -> "Figure":
@@ -191,6 +227,24 @@ class History:
         rows = self.rows()
         metrics = {name: [row[name] for row in rows] for name in self.metrics}
         return epoch_curves([e.number for e in self.epochs], frame, metrics)
+
+
+def _packed(values: "array[float]") -> str:
+    return base64.b64encode(_little_endian(values).tobytes()).decode()
+
+
+def _unpacked(text: str) -> "array[float]":
+    values = no_steps()
+    values.frombytes(base64.b64decode(text))
+    return _little_endian(values)
+
+
+def _little_endian(values: "array[float]") -> "array[float]":
+    """From or to the order of bytes in a file."""
+    if sys.byteorder == "big":
+        values = values[:]
+        values.byteswap()
+    return values
 
 
 def _number(value: float) -> str:

@@ -5,81 +5,36 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from secchi.data.task import Kind, Labels
 from secchi.errors import DataError
 from secchi.models.groups import uses_batch_statistics
-from secchi.models.heads import log_probabilities
 from secchi.seeding import stream, stream_seed
 from secchi.training.averaging import WeightAverage
+from secchi.training.evaluation import Evaluation as Evaluation
+from secchi.training.evaluation import evaluate as evaluate
+from secchi.training.evaluation import outputs_of as outputs_of
+from secchi.training.execution import ON_CPU as ON_CPU
+from secchi.training.execution import Execution as Execution
+from secchi.training.execution import gpus, seed_generators, threads_for
 from secchi.training.history import Epoch, History, Outcome
-from secchi.training.losses import task_losses, weighted_mean
+from secchi.training.losses import TaskLoss
 from secchi.training.memory import where_it_fits
-from secchi.training.metrics import metric
 from secchi.training.optimizers import Optimizer, ParameterGroup, one_group
+from secchi.training.penalties import Penalties
+from secchi.training.rows import ArrayInputs as ArrayInputs
+from secchi.training.rows import Batches
+from secchi.training.rows import Inputs as Inputs
+from secchi.training.rows import Mixing as Mixing
+from secchi.training.rows import Rows as Rows
 from secchi.training.schedules import At
 from secchi.training.spec import Training
 from secchi.training.state import TrainState
-from secchi.training.steps import Batch, forward, gradient_step, pieces
+from secchi.training.steps import Batch, all_finite, gradient_step, pieces
 from secchi.training.stopping import EarlyStopping, KeepBest
-
-SMALL_STEP = 2**24
-"""Multiplications in a step's forward pass below which it stays on one core: about 1 ms."""
-
-EVALUATION_NUMBERS = 2**23
-"""Numbers of inputs in a batch where no gradient is needed."""
-
-FAST_NUMBERS, FAST_ROWS = 5 * 2**18, 32
-"""Numbers of inputs, and rows, in such a batch at which a network of convolutions is fast on a
-processor: what its layers give stays in the caches. On two cores a whole EfficientNet-Lite0 judged
-270 pictures a second eight at a time, and 115 a second 64 at a time."""
-
-
-class Inputs(Protocol):
-    """Rows that can be taken: a :class:`secchi.features.cache.FeatureTable`, say.
-
-    Attributes:
-        width: Numbers in a row.
-
-    >>> class Points:  # any rows that can be taken
-    ...     width = 2
-    ...     values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
-    ...     def __len__(self):
-    ...         return len(self.values)
-    ...     def take(self, rows, epoch=0):
-    ...         return self.values[rows]
-
-    >>> Points().take(np.array([3, 1])).shape
-    (2, 2)
-    """
-
-    width: int
-
-    def __len__(self) -> int: ...
-
-    def take(self, rows: NDArray[np.int64] | slice, epoch: int = 0) -> NDArray[np.generic]:
-        """Some rows, of shape (rows, …), in memory.
-
-        Args:
-            rows: Their places.
-            epoch: Augmented rows differ from epoch to epoch; others are always the same.
-        """
-        ...
-
-
-Mixing = Callable[[Tensor, int], tuple[Tensor, Tensor | None]]
-"""(inputs, seed): mixed inputs, and the share of each row's own truth, or None where unmixed.
-
-All rows of a batch have one share, as :meth:`secchi.transforms.augment.Augmentation.mix` gives it:
-then the weights of both truths add up to those of the rows, whatever the share is, and what a step
-is divided by is known before its batches are made. Where rows have no weights any shares will do.
-"""
 
 _ONE_ROW = "Expected more than 1 value per channel"
 """Of torch's error where batch normalisation has one row whose maps have one place."""
@@ -97,49 +52,6 @@ class Keeper(Protocol):
         ...
 
 
-class Execution(NamedTuple):
-    """Where and how a network computes, which changes its numbers by rounding alone.
-
-    Attributes:
-        device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        precision: ``"fp32"``, or ``"bf16"`` under autocast.
-        micro: Rows that are computed at once in a training step; None takes the whole batch.
-        compiled: Whether torch compiles the network first.
-
-    >>> Execution("cuda", "bf16").precision
-    'bf16'
-    """
-
-    device: str = "cpu"
-    precision: str = "fp32"
-    micro: int | None = None
-    compiled: bool = False
-
-
-ON_CPU = Execution()
-
-
-class Rows(NamedTuple):
-    """Inputs with what is true of them."""
-
-    inputs: Inputs
-    labels: Labels
-
-
-class Evaluation(NamedTuple):
-    """Losses, outputs and metrics of a network on some rows.
-
-    Attributes:
-        loss: The weighted mean.
-        metrics: By name; those of several targets as ``target.metric``.
-        outputs: float32 of shape (rows, task.outputs).
-    """
-
-    loss: float
-    metrics: dict[str, float]
-    outputs: Tensor
-
-
 def train(
     net: nn.Module,
     train_rows: Rows,
@@ -151,6 +63,8 @@ def train(
     first_epoch: int = 0,
     execution: Execution = ON_CPU,
     mixing: Mixing | None = None,
+    units: Sequence[float] | None = None,
+    equal_batches: bool = False,
     observe: Callable[[Epoch], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     tell: Callable[[str], None] | None = None,
@@ -160,7 +74,10 @@ def train(
 
     The order of the batches and every random choice in a step follow from the training's seed,
     the epoch's number and the step's alone, so the same call gives the same numbers, and nothing
-    has to be replayed where a killed run goes on.
+    has to be replayed where a killed run goes on. What a network draws in step s of epoch e, such
+    as the masks of dropout, it draws from torch's generators seeded with
+    ``secchi.seeding.stream_seed(training.seed, f"step {s} of epoch {e}")``; the order of an epoch
+    is ``secchi.seeding.stream(training.seed, f"batch order of epoch {e}").permutation(rows)``.
 
     Args:
         net: What is trained, in place; it is left in evaluation mode.
@@ -172,6 +89,10 @@ def train(
         first_epoch: The number of the first epoch.
         execution: Where it computes.
         mixing: Mixes the inputs of a batch (mixup, cutmix).
+        units: One a target: of a number, what one step of the loss is, as its spread over the
+            training rows; see :class:`secchi.training.losses.TaskLoss`. None takes 1 for all.
+        equal_batches: Whether rows that are left over are dropped where the training's
+            ``drop_last`` is None.
         observe: Sees every epoch's record when it is done, and changes nothing.
         progress: Called with (rows trained so far, rows to train in all).
         tell: Told what a person should know at once, in a line.
@@ -180,18 +101,13 @@ def train(
     Raises:
         DataError: One side has no rows, or only rows of weight zero; or batch normalisation, where
             it uses the statistics of batches, has but one row.
-        SpecError: More learning rates than layer groups.
+        SpecError: More learning rates than layer groups, or a loss that does not suit a target.
 
-    >>> from secchi.data.task import Task
-    >>> class Points:  # any rows that can be taken
-    ...     width = 2
-    ...     values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
-    ...     def __len__(self):
-    ...         return len(self.values)
-    ...     def take(self, rows, epoch=0):
-    ...         return self.values[rows]
-    >>> sides = ["left" if x < 0 else "right" for x in Points.values[:, 0]]
-    >>> rows = Rows(Points(), Labels.of(Task.classify(["left", "right"]).target, sides))
+    >>> import numpy as np
+    >>> from secchi.data.task import Labels, Task
+    >>> values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    >>> sides = ["left" if x < 0 else "right" for x in values[:, 0]]
+    >>> rows = Rows(ArrayInputs(values), Labels.of(Task.classify(["left", "right"]).target, sides))
     >>> net = nn.Linear(2, 1)
     >>> history = train(net, rows, rows, Training(lr=0.1, epochs=5, batch_size=30))
     >>> history.outcome.name, history.steps
@@ -204,11 +120,14 @@ def train(
         weights = side.labels.weights
         if not len(side.labels) or (weights is not None and not weights.any()):
             raise DataError(f"no {name} row counts: there are none, or all have the weight 0")
-    net.to(execution.device)
+    loss = TaskLoss(train_rows.labels.task, training, units)
+    execution.place(net)
     state = begin(net, training, groups, first_epoch, execution)
     if keeper:
         keeper.restore(state)
-    epochs = Epochs(state, train_rows, training, execution, mixing, progress, tell, keeper)
+    epochs = Epochs(
+        state, train_rows, training, loss, execution, mixing, equal_batches, progress, tell, keeper
+    )
     outcome = _verdict(state, training)
     with torch.random.fork_rng(devices=gpus(execution.device)):
         while outcome is None and len(state.epochs) < training.epochs:
@@ -217,7 +136,14 @@ def train(
             if outcome is not None:
                 break
             with _averages_of(state):
-                valid = evaluate(net, valid_rows, metrics=metrics, execution=execution)
+                valid = evaluate(
+                    net,
+                    valid_rows,
+                    metrics=metrics,
+                    execution=execution,
+                    training=training,
+                    units=units,
+                )
                 _finish_epoch(state, training, valid, time.perf_counter() - started)
             if observe:
                 observe(state.epochs[-1])
@@ -227,7 +153,15 @@ def train(
     kept = _settle(state, outcome)
     net.eval()
     outcome = outcome or Outcome.COMPLETED
-    return History(tuple(state.epochs), outcome, training, state.step, kept)
+    return History(
+        tuple(state.epochs),
+        outcome,
+        training,
+        state.step,
+        kept,
+        state.step_losses,
+        state.step_rates,
+    )
 
 
 def begin(
@@ -255,9 +189,7 @@ def _averages_of(state: TrainState) -> contextlib.AbstractContextManager[None]:
     return state.average.applied() if state.average else contextlib.nullcontext()
 
 
-def _finish_epoch(
-    state: TrainState, training: Training, valid: "Evaluation", seconds: float
-) -> None:
+def _finish_epoch(state: TrainState, training: Training, valid: Evaluation, seconds: float) -> None:
     """Write an epoch's record, and let the rules see it."""
     train_loss = state.loss_sum / state.weight_sum if state.weight_sum else float("nan")
     epoch = Epoch(state.epoch, train_loss, valid.loss, valid.metrics, seconds)
@@ -303,24 +235,42 @@ def _settle(state: TrainState, outcome: Outcome | None) -> int | None:
 
 
 class Epochs:
-    """The steps of one epoch after the other."""
+    """The steps of one epoch after the other.
+
+    Args:
+        state: What they change.
+        rows: What is learned from.
+        training: How.
+        loss: What wrong answers cost.
+        execution: Where they are computed.
+        mixing: Mixes the inputs of a batch.
+        equal_batches: As for :func:`train`, like the rest.
+        progress: Told of every step.
+        tell: Told what a person should know.
+        keeper: Offered the state after every step.
+    """
 
     def __init__(
         self,
         state: TrainState,
         rows: Rows,
         training: Training,
+        loss: TaskLoss,
         execution: Execution,
         mixing: Mixing | None,
+        equal_batches: bool = False,
         progress: Callable[[int, int], None] | None = None,
         tell: Callable[[str], None] | None = None,
         keeper: Keeper | None = None,
     ) -> None:
         self._state = state
-        self._rows = rows
+        self._rows = len(rows.labels)
         self._training = training
+        self._loss = loss
         self._execution = execution
-        self._mixing = mixing
+        self._equal_batches = equal_batches
+        self._source = Batches(rows, execution.device, training.seed, mixing)
+        self._penalties = Penalties(training, state.optimizer.parameters)
         self._progress = progress
         self._tell = tell
         self._keeper = keeper
@@ -336,12 +286,10 @@ class Epochs:
         if state.batch == 0:
             with _averages_of(state):
                 state.good = state.weights()
-        order = stream(training.seed, f"batch order of epoch {state.epoch}").permutation(
-            len(self._rows.labels)
-        )
+        self.arrange(f"batch order of epoch {state.epoch}")
         with threads_for(state.net, training.batch_size):
-            while state.batch < len(self._cuts):
-                outcome = self._step(order[self._cuts[state.batch]])
+            while state.batch < len(self.cuts):
+                outcome = self._step(self.cuts[state.batch])
                 if outcome is not None:
                     return outcome
                 if self._progress:
@@ -349,6 +297,15 @@ class Epochs:
                 if self._keeper:
                     self._keeper.offer(state)
         return None
+
+    def arrange(self, purpose: str) -> None:
+        """Draw the order of the rows for the steps that follow.
+
+        Args:
+            purpose: Names the stream that it is drawn from.
+        """
+        order = stream(self._training.seed, purpose).permutation(self._rows)
+        self._source.arrange(order, self._state.epoch)
 
     @cached_property
     def least(self) -> int:
@@ -361,33 +318,40 @@ class Epochs:
         return min(2 if by_batches else 1, self._training.batch_size)
 
     @cached_property
-    def _cuts(self) -> list[slice]:
-        """Where the order of an epoch's rows is cut into those of its steps."""
-        return list(pieces(len(self._rows.labels), self._per_step, self.least))
+    def cuts(self) -> list[slice]:
+        """Where the order of an epoch's rows is cut into those of its steps.
+
+        Asked for in training mode.
+        """
+        rows = self._training.rows_of_epoch(self._rows, self._equal_batches)
+        return list(pieces(rows, self._per_step, self.least))
 
     @property
     def _total(self) -> int:
-        return self._training.epochs * len(self._cuts) * self._per_step
+        return self._training.epochs * len(self.cuts) * self._per_step
 
-    def _step(self, chosen: NDArray[np.int64]) -> Outcome | None:
+    def _step(self, places: slice) -> Outcome | None:
         state, training = self._state, self._training
         purpose = f"step {state.batch} of epoch {state.epoch}"
-        loss = self.gradient(chosen, purpose)
+        loss = self.gradient(places, purpose)
         if loss is None:
             return Outcome.OUT_OF_MEMORY
-        if not (math.isfinite(loss) and math.isfinite(self.clipped_length())):
+        if not (math.isfinite(loss) and self.clip()):
             return Outcome.DIVERGED
-        at = At(state.step, training.epochs * len(self._cuts), len(self._cuts))
+        at = At(state.step, training.epochs * len(self.cuts), len(self.cuts))
         schedule = training.schedule
+        factor = schedule.factor(at)
         moment = training.base_momentum
         moment = schedule.momentum(at, moment) if moment else 0.0
         # In the first step the optimizer makes what it remembers. Weights may have moved in part
         # where that does not fit, so there is no other try: those before the epoch come back.
-        if where_it_fits(partial(self._move, schedule.factor(at), moment)) is None:
+        if where_it_fits(partial(self._move, factor, moment)) is None:
             return Outcome.OUT_OF_MEMORY
-        here = self._weight(chosen)
+        here = self._source.weight(places)
         state.loss_sum += loss * here
         state.weight_sum += here
+        state.step_losses.append(loss)
+        state.step_rates.append(training.rates[-1] * factor)
         state.step += 1
         state.batch += 1
         return None
@@ -399,18 +363,17 @@ class Epochs:
             self._state.average.update()
         return True
 
-    def _weight(self, chosen: NDArray[np.int64]) -> float:
-        """How much rows count together, mixed or not."""
-        weights = self._rows.labels.weights
-        return float(len(chosen) if weights is None else weights[chosen].sum())
-
-    def gradient(self, chosen: NDArray[np.int64], purpose: str) -> float | None:
+    def gradient(self, places: slice, purpose: str) -> float | None:
         """Leave the gradient of a step in the parameters; its loss, or None without the memory.
 
         Where memory is short, fewer rows are computed at once and their gradients added up.
+
+        Args:
+            places: Its rows, in the order that :meth:`arrange` drew.
+            purpose: Names the streams that it draws from.
         """
         state, before = self._state, self._state.micro
-        while (loss := where_it_fits(partial(self._attempt, chosen, purpose))) is None:
+        while (loss := where_it_fits(partial(self._attempt, places, purpose))) is None:
             state.optimizer.zero_grad()
             if state.micro <= self.least:
                 return None
@@ -420,18 +383,17 @@ class Epochs:
             self._tell = None
         return loss
 
-    def _attempt(self, chosen: NDArray[np.int64], purpose: str) -> float:
-        _seed(stream_seed(self._training.seed, purpose), self._execution.device)
+    def _attempt(self, places: slice, purpose: str) -> float:
+        seed_generators(stream_seed(self._training.seed, purpose), self._execution.device)
         try:
             loss = gradient_step(
                 self._net,
                 self._state.optimizer,
-                self._rows.labels.task,
-                self._batches(chosen, purpose),
-                total=self._weight(chosen),
+                self._loss,
+                self._batches(places, purpose),
+                total=self._source.weight(places),
                 micro=self._state.micro,
                 least=self.least,
-                smoothing=self._training.label_smoothing,
                 precision=self._execution.precision,
             )
         except ValueError as error:
@@ -441,6 +403,7 @@ class Epochs:
                 "batch normalisation cannot use the statistics of one row: train on more rows, in "
                 "batches of two or more, or with batch_statistics=False"
             ) from error
+        self._penalties.add_gradients()
         return float(loss)
 
     def _about_memory(self) -> str:
@@ -454,170 +417,16 @@ class Epochs:
             return f"{message}; batch normalisation sees {state.micro} rows at a time instead"
         return f"{message}: the same steps"
 
-    def clipped_length(self) -> float:
-        """Clip the gradient where that is asked for; how long it was, by some measure of length."""
+    def clip(self) -> bool:
+        """Clip the gradient where that is asked for; whether it was one of numbers."""
         parameters = self._state.optimizer.parameters
         if self._training.clip is not None:
-            return float(nn.utils.clip_grad_norm_(parameters, self._training.clip))
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        return float(torch.stack(torch._foreach_norm(gradients)).sum()) if gradients else 0.0
+            return math.isfinite(nn.utils.clip_grad_norm_(parameters, self._training.clip))
+        return all_finite([p.grad for p in parameters if p.grad is not None])
 
-    def _batches(self, chosen: NDArray[np.int64], purpose: str) -> Iterator[Batch]:
+    def _batches(self, places: slice, purpose: str) -> Iterator[Batch]:
         """The batches of a step, each made when it is asked for and not held here."""
-        for rows in pieces(len(chosen), self._training.batch_size, self.least):
-            yield self._batch(chosen[rows], f"mixing of batch {rows.start} of {purpose}")
-
-    def _batch(self, chosen: NDArray[np.int64], purpose: str) -> Batch:
-        batch = _batch(self._rows, chosen, self._execution.device, self._state.epoch)
-        if not self._mixing:
-            return batch
-        seed = stream_seed(self._training.seed, purpose)
-        inputs, own = _mixed(batch.inputs, self._mixing, seed)
-        return batch._replace(inputs=inputs, own=own)
-
-
-def evaluate(
-    net: nn.Module, rows: Rows, *, metrics: Sequence[str] = (), execution: Execution = ON_CPU
-) -> Evaluation:
-    """Judge a network, in evaluation mode.
-
-    Args:
-        net: The network; it is left in evaluation mode.
-        rows: What it is judged by.
-        metrics: Names for :func:`secchi.training.metrics.metric`.
-        execution: Where it computes.
-
-    :func:`train` has an example.
-    """
-    task = rows.labels.task
-    outputs = outputs_of(net, rows.inputs, task.outputs, execution)
-    values = [torch.from_numpy(truth) for truth in rows.labels.values]
-    weights = rows.labels.weights
-    with _threads(1):
-        each = task_losses(task, outputs, values)
-        loss = weighted_mean(each, None if weights is None else torch.from_numpy(weights))
-        return Evaluation(float(loss), score(rows.labels, outputs, metrics), outputs)
-
-
-def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution = ON_CPU) -> Tensor:
-    """What a network gives for rows, in evaluation mode.
-
-    Args:
-        net: The network; it is left in evaluation mode.
-        inputs: The rows.
-        width: Numbers that it gives for each.
-        execution: Where it computes.
-
-    Returns:
-        float32 of shape (rows, width), on the processor.
-    """
-    net.to(execution.device).eval()
-    size = EVALUATION_NUMBERS // inputs.width
-    if execution.device == "cpu" and _convolves(net):
-        size = min(FAST_NUMBERS // inputs.width, FAST_ROWS)
-    size = min(max(1, size), max(1, len(inputs)))
-    outputs = torch.empty(len(inputs), width)
-    start = 0
-    with threads_for(net, size), torch.no_grad():
-        while start < len(inputs):
-            chosen = np.arange(start, min(start + size, len(inputs)))
-            given = where_it_fits(partial(_outputs_at, net, inputs, chosen, execution))
-            if given is not None:
-                outputs[chosen] = given
-                start += size
-            elif size > 1:
-                size = -(-size // 2)
-            else:
-                raise MemoryError("not even one row can be judged in the memory that there is")
-    return outputs
-
-
-def _outputs_at(
-    net: nn.Module, inputs: Inputs, chosen: NDArray[np.int64], execution: Execution
-) -> Tensor:
-    given = torch.from_numpy(inputs.take(chosen)).to(execution.device)
-    return forward(net, given, execution.precision).cpu()
-
-
-def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, float]:
-    """Metrics of a network's outputs.
-
-    Args:
-        labels: What is true.
-        outputs: (rows, task.outputs).
-        metrics: Names for :func:`secchi.training.metrics.metric`.
-    """
-    several = len(labels.task.targets) > 1
-    scores: dict[str, float] = {}
-    for (target, columns), truth in zip(labels.task.columns(), labels.values, strict=True):
-        if target.kind is Kind.REGRESSION:
-            answers = outputs[:, columns.start].numpy()
-        else:
-            answers = log_probabilities(target, outputs[:, columns]).exp().numpy()
-        for name in metrics:
-            key = f"{target.name}.{name}" if several else name
-            finite = bool(np.isfinite(answers).all())
-            value = metric(name)(target, answers, truth, labels.weights) if finite else np.nan
-            scores[key] = float(value)
-    return scores
-
-
-def threads_for(net: nn.Module, batch_size: int) -> contextlib.AbstractContextManager[None]:
-    """Keep a small step on one core.
-
-    Sharing it costs more than it saves, and a hundred times more where the other core is busy.
-    A convolution multiplies by its weights at every place, so a step with one is never small.
-    Frozen layers are computed ahead, so only what trains counts; all of it where nothing does.
-    """
-    small = batch_size * sum(p.numel() for p in _counted(net)) < SMALL_STEP
-    return _threads(1) if small and not _convolves(net) else contextlib.nullcontext()
-
-
-def _counted(net: nn.Module) -> list[nn.Parameter]:
-    everything = list(net.parameters())
-    return [p for p in everything if p.requires_grad] or everything
-
-
-def _convolves(net: nn.Module) -> bool:
-    return any(p.ndim > 2 for p in _counted(net))
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _batch(rows: Rows, chosen: NDArray[np.int64], device: str, epoch: int = 0) -> Batch:
-    labels = rows.labels.take(chosen)
-    return Batch(
-        torch.from_numpy(rows.inputs.take(chosen, epoch)).to(device),
-        tuple(torch.from_numpy(values).to(device) for values in labels.values),
-        None if labels.weights is None else torch.from_numpy(labels.weights).to(device),
-    )
-
-
-def _mixed(inputs: Tensor, mixing: Mixing, seed: int) -> tuple[Tensor, Tensor | None]:
-    """Inputs mixed, of floating point; pictures as bytes have their channels last."""
-    if inputs.dtype != torch.uint8:
-        return mixing(inputs, seed)
-    mixed, own = mixing(inputs.permute(0, 3, 1, 2).float(), seed)
-    return mixed.permute(0, 2, 3, 1), own
-
-
-def gpus(device: str) -> list[int]:
-    """The GPUs whose generators a step on a device draws from."""
-    return [torch.cuda.current_device()] if device == "cuda" else []
-
-
-def _seed(seed: int, device: str) -> None:
-    """Seed the generators that a step draws from, and no other GPU's."""
-    torch.default_generator.manual_seed(seed)
-    if device == "cuda":
-        torch.cuda.manual_seed(seed)
-    elif device == "mps":
-        torch.mps.manual_seed(seed)
+        first = places.start
+        for rows in pieces(places.stop - first, self._training.batch_size, self.least):
+            here = slice(first + rows.start, first + rows.stop)
+            yield self._source.at(here, f"mixing of batch {rows.start} of {purpose}")

@@ -21,21 +21,13 @@ from torch import nn
 
 from secchi.errors import SpecError
 from secchi.seeding import stream
-from secchi.training.loop import (
-    ON_CPU,
-    Epochs,
-    Execution,
-    Inputs,
-    Mixing,
-    Rows,
-    begin,
-    evaluate,
-    gpus,
-    threads_for,
-)
+from secchi.training.evaluation import evaluate
+from secchi.training.execution import ON_CPU, Execution, gpus, threads_for
+from secchi.training.loop import Epochs, begin
+from secchi.training.losses import TaskLoss
 from secchi.training.optimizers import ParameterGroup, one_group
+from secchi.training.rows import Inputs, Mixing, Rows
 from secchi.training.spec import Training, spread
-from secchi.training.steps import pieces
 from secchi.values import is_whole
 
 if TYPE_CHECKING:
@@ -148,6 +140,8 @@ def find_lr(
     first_epoch: int = 0,
     execution: Execution = ON_CPU,
     mixing: Mixing | None = None,
+    units: Sequence[float] | None = None,
+    equal_batches: bool = False,
     metric: str = "accuracy",
     steps: int = 100,
     looks: int = 100,
@@ -165,6 +159,8 @@ def find_lr(
         first_epoch: The epoch whose augmentation is seen.
         execution: Where it computes.
         mixing: Mixes the inputs of a batch.
+        units: As for :func:`secchi.training.loop.train`.
+        equal_batches: Likewise.
         metric: What is measured on the validation rows beside the loss.
         steps: How many steps the rate takes from :data:`LOWEST` to :data:`HIGHEST`.
         looks: How often the validation rows are looked at.
@@ -172,18 +168,13 @@ def find_lr(
         progress: Called with (steps taken, steps).
 
     Raises:
-        SpecError: No steps, or more rates than layer groups.
+        SpecError: No steps, more rates than layer groups, or a loss that does not suit a target.
 
     >>> from secchi.data.task import Labels, Task
-    >>> class Points:  # any rows that can be taken
-    ...     width = 2
-    ...     values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
-    ...     def __len__(self):
-    ...         return len(self.values)
-    ...     def take(self, rows, epoch=0):
-    ...         return self.values[rows]
-    >>> sides = ["left" if x < 0 else "right" for x in Points.values[:, 0]]
-    >>> rows = Rows(Points(), Labels.of(Task.classify(["left", "right"]).target, sides))
+    >>> from secchi.training.rows import ArrayInputs
+    >>> values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
+    >>> sides = ["left" if x < 0 else "right" for x in values[:, 0]]
+    >>> rows = Rows(ArrayInputs(values), Labels.of(Task.classify(["left", "right"]).target, sides))
     >>> net = nn.Linear(2, 1)
     >>> before = net.weight.detach().clone()
     >>> search = find_lr(net, rows, rows, Training(batch_size=30), steps=60)
@@ -202,23 +193,30 @@ def find_lr(
     rates = np.geomspace(LOWEST, HIGHEST, steps)
     losses: list[float] = []
     valid: list[tuple[float, float, float]] = []
-    state = begin(trained.to(execution.device), training, of_copy, first_epoch, execution)
-    epochs = Epochs(state, train_rows, training, execution, mixing)
+    loss_of = TaskLoss(train_rows.labels.task, training, units)
+    state = begin(execution.place(trained), training, of_copy, first_epoch, execution)
+    epochs = Epochs(state, train_rows, training, loss_of, execution, mixing, equal_batches)
     trained.train()
-    batches = _batches(train_rows, training, epochs.least)
     with (
         torch.random.fork_rng(devices=gpus(execution.device)),
         threads_for(trained, training.batch_size),
     ):
-        for step, chosen in enumerate(itertools.islice(batches, steps)):
+        for step, places in enumerate(itertools.islice(_steps(epochs), steps)):
             trained.train()
-            loss = epochs.gradient(chosen, f"search step {step}")
-            if loss is None or not math.isfinite(loss + epochs.clipped_length()):
+            loss = epochs.gradient(places, f"search step {step}")
+            if loss is None or not (math.isfinite(loss) and epochs.clip()):
                 break
             state.optimizer.step(float(rates[step]))
             losses.append(loss)
             if step % max(1, steps // looks) == 0:
-                judged = evaluate(trained, looked_at, metrics=[metric], execution=execution)
+                judged = evaluate(
+                    trained,
+                    looked_at,
+                    metrics=[metric],
+                    execution=execution,
+                    training=training,
+                    units=units,
+                )
                 if math.isfinite(judged.loss):
                     value = next(iter(judged.metrics.values()))
                     valid.append((float(rates[step]), judged.loss, value))
@@ -398,13 +396,11 @@ def _copied(
     ]
 
 
-def _batches(rows: Rows, training: Training, least: int) -> Iterator[NDArray[np.int64]]:
-    """The rows of each step, never fewer than ``least``, for as many epochs as are asked for."""
-    size = training.batch_size * training.accumulate
+def _steps(epochs: Epochs) -> Iterator[slice]:
+    """The places of each step's rows, for as many epochs as are asked for."""
     for turn in itertools.count():
-        order = stream(training.seed, f"search order {turn}").permutation(len(rows.labels))
-        for piece in pieces(len(order), size, least):
-            yield order[piece]
+        epochs.arrange(f"search order {turn}")
+        yield from epochs.cuts
 
 
 class _Chosen:

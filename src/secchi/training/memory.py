@@ -83,7 +83,7 @@ def step_memory(
         inputs: An even number of rows, four or more where batch statistics are used, on the
             network's device.
         training: Its optimizer and its moving average have a memory of their own.
-        precision: ``"fp32"`` or ``"bf16"``.
+        precision: ``"fp32"``, ``"bf16"``, or ``"fp64"`` for a network of float64.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> memory = step_memory(net, torch.zeros(4, 4), Training("sgd"))

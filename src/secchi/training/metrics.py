@@ -17,15 +17,20 @@ from secchi.errors import SpecError, did_you_mean
 Array = NDArray[Any]
 Metric = Callable[[Target, Array, Array, Array | None], float]
 """(target, answers, truth, weights) to a number. Answers are probabilities of shape (rows, classes)
-for classes and labels, and the numbers themselves for regression."""
+for classes, labels and shares, and the numbers themselves for regression."""
 
 
 def metric(name: str) -> Metric:
-    """The metric of a name: accuracy, error_rate, top_2, top_3, …, f1, auc, r2 or mae.
+    """The metric of a name.
 
-    What it returns gives NaN where nothing can be measured: without rows, say, or for an area
-    under the curve of one class alone. Rows whose weight is zero count as absent. It raises a
-    :class:`secchi.errors.SpecError` for a target that it does not suit.
+    Of classes: accuracy, error_rate, balanced_accuracy, top_2, top_3, …, f1 and auc; of numbers:
+    mae, rmse, r2 and r, the correlation of prediction and truth (Pearson's); of shares of classes:
+    mae and kl, the Kullback-Leibler divergence of the answer from the truth.
+
+    What it returns gives NaN where nothing can be measured: without rows, say, for an area under
+    the curve of one class alone, or for a correlation with what never changes. Rows whose weight is
+    zero count as absent. It raises a :class:`secchi.errors.SpecError` for a target that it does
+    not suit.
 
     Raises:
         SpecError: There is none of that name.
@@ -72,8 +77,8 @@ def check_metrics(names: Iterable[str], task: Task) -> None:
 
 
 def default_metric(target: Target) -> str:
-    """Accuracy; for a number, the mean absolute error."""
-    return "mae" if target.kind is Kind.REGRESSION else "accuracy"
+    """Accuracy; for a number and for shares of classes, the mean absolute error."""
+    return "mae" if target.kind in (Kind.REGRESSION, Kind.DISTRIBUTION) else "accuracy"
 
 
 def _accuracy(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
@@ -86,6 +91,18 @@ def _accuracy(target: Target, answers: Array, truth: Array, weights: Array | Non
 
 def _error_rate(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
     return 1 - _accuracy(target, answers, truth, weights)
+
+
+def _balanced_accuracy(
+    target: Target, answers: Array, truth: Array, weights: Array | None
+) -> float:
+    """The share of each class that is right, averaged over the classes that there are."""
+    from sklearn.metrics import recall_score
+
+    present = np.unique(truth)
+    said = answers.argmax(axis=1)
+    score = recall_score(truth, said, labels=present, average="macro", sample_weight=weights)
+    return float(score)
 
 
 def _top_k(k: int, target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
@@ -144,6 +161,36 @@ def _mae(target: Target, answers: Array, truth: Array, weights: Array | None) ->
     return float(mean_absolute_error(truth, answers, sample_weight=weights))
 
 
+def _rmse(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
+    """The square root of the mean squared error."""
+    answers, truth = answers.astype(np.float64), truth.astype(np.float64)
+    return float(np.sqrt(np.average((answers - truth) ** 2, weights=weights)))
+
+
+def _r(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
+    """Pearson's correlation; NaN where one side never changes."""
+    if not (np.ptp(answers) and np.ptp(truth)):
+        return float("nan")
+    both = np.stack([answers, truth]).astype(np.float64)
+    both -= np.average(both, axis=1, weights=weights, keepdims=True)
+    # Brought to one size first, so that no square is too large or too small.
+    both /= np.abs(both).max(axis=1, keepdims=True)
+    shared, own, others = (
+        np.average(one * other, weights=weights)
+        for one, other in ((both[0], both[1]), (both[0], both[0]), (both[1], both[1]))
+    )
+    return float(np.clip(shared / np.sqrt(own * others), -1, 1))
+
+
+def _kl(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
+    from scipy.special import rel_entr
+
+    # A share that rounds to 0 would make the divergence infinite.
+    answers = np.maximum(answers.astype(np.float64), np.finfo(np.float32).tiny)
+    each = rel_entr(truth.astype(np.float64), answers).sum(axis=1)
+    return float(np.average(each, weights=weights))
+
+
 def _k(name: str) -> int:
     """The k of ``top_k``; 0 for every other name."""
     match = re.fullmatch(r"top_?([1-9][0-9]*)", name)
@@ -152,11 +199,20 @@ def _k(name: str) -> int:
 
 def _misfit(name: str, target: Target) -> str | None:
     """Why a metric does not suit a target, or None."""
-    is_number = target.kind is Kind.REGRESSION
+    if target.kind is Kind.REGRESSION:
+        known = ", ".join(_FOR_NUMBERS)
+        fault = f"{name} needs classes, and {target.name!r} is a number; for those: {known}"
+        return None if name in _FOR_NUMBERS else fault
+    if target.kind is Kind.DISTRIBUTION:
+        known = ", ".join(_FOR_SHARES)
+        fault = f"{name} does not suit {target.name!r}, shares of classes; for those: {known}"
+        return None if name in _FOR_SHARES else fault
     if name in _FOR_NUMBERS:
-        return None if is_number else f"{name} needs a number, and {target.name!r} has classes"
-    if is_number:
-        return f"{name} needs classes, and {target.name!r} is a number; r2 and mae are for those"
+        return f"{name} needs a number, and {target.name!r} has classes"
+    if name in _FOR_SHARES:
+        return f"{name} needs shares of classes, and a row of {target.name!r} has classes"
+    if name == "balanced_accuracy" and not target.exclusive:
+        return f"{name} needs classes of which a row has one"
     if k := _k(name):
         if target.kind is not Kind.MULTICLASS:
             return f"{name} needs three classes or more, of which a row has one"
@@ -168,9 +224,14 @@ def _misfit(name: str, target: Target) -> str | None:
 _METRICS: dict[str, Metric] = {
     "accuracy": _accuracy,
     "error_rate": _error_rate,
+    "balanced_accuracy": _balanced_accuracy,
     "f1": _f1,
     "auc": _auc,
     "r2": _r2,
     "mae": _mae,
+    "rmse": _rmse,
+    "r": _r,
+    "kl": _kl,
 }
-_FOR_NUMBERS = ("r2", "mae")
+_FOR_NUMBERS = ("r2", "mae", "rmse", "r")
+_FOR_SHARES = ("mae", "kl")

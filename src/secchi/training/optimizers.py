@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     lr: float
     weight_decay: float
     momentum: float
+    dampening: float
     nesterov: bool
 
 
@@ -78,6 +79,7 @@ class Optimizer:
     def __init__(self, training: Training, groups: Sequence[ParameterGroup]) -> None:
         self._rule = OPTIMIZERS[training.optimizer]
         self._momentum = training.base_momentum
+        self._dampening = training.dampening
         self._nesterov = training.nesterov
         self._groups: list[_Group] = []
         trained = [[p for p in group.parameters if p.requires_grad] for group in groups]
@@ -85,8 +87,11 @@ class Optimizer:
         for parameters, lr in zip(trained, spread(training.rates, len(trained)), strict=True):
             weights = [p for p in parameters if p.ndim > 1]
             others = [p for p in parameters if p.ndim <= 1]
-            self._groups.append(_Group(weights, lr, training.weight_decay))
-            self._groups.append(_Group(others, lr, 0.0))
+            if training.weight_decay:
+                self._groups.append(_Group(weights, lr, training.weight_decay))
+                self._groups.append(_Group(others, lr, 0.0))
+            else:  # one call for both, which counts where they are small
+                self._groups.append(_Group(weights + others, lr, 0.0))
         self.parameters = [p for group in self._groups for p in group.parameters]
 
     def zero_grad(self) -> None:
@@ -111,7 +116,13 @@ class Optimizer:
             ]
             if moved:
                 parameters, gradients, memories = zip(*moved, strict=True)
-                settings = Settings(group.lr * factor, group.weight_decay, moment, self._nesterov)
+                settings = Settings(
+                    group.lr * factor,
+                    group.weight_decay,
+                    moment,
+                    self._dampening,
+                    self._nesterov,
+                )
                 self._rule([*parameters], [*gradients], [*memories], settings)
 
     def state(self) -> dict[str, Tensor]:
@@ -145,10 +156,8 @@ def one_group(network: nn.Module) -> list[ParameterGroup]:
 def _sgd(
     parameters: list[Tensor], gradients: list[Tensor], memories: list[Memory], settings: Settings
 ) -> None:
-    """Stochastic gradient descent, with momentum torch's way: the new gradient unscaled."""
-    momenta: list[Tensor | None] = [None] * len(parameters)
-    if settings.momentum:
-        momenta[:] = _averages("momentum", parameters, memories)
+    """Stochastic gradient descent; momentum begins with the first gradient, undampened."""
+    momenta = [memory.get("momentum") if settings.momentum else None for memory in memories]
     sgd(
         parameters,
         gradients,
@@ -156,10 +165,13 @@ def _sgd(
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
-        dampening=0.0,
+        dampening=settings.dampening,
         nesterov=settings.nesterov,
         maximize=False,
     )
+    for memory, momentum in zip(memories, momenta, strict=True):
+        if momentum is not None:
+            memory["momentum"] = momentum
 
 
 def _rmsprop(

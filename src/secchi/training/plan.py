@@ -30,17 +30,25 @@ class SchedulePlan:
     momenta: tuple[float, ...]
 
     @classmethod
-    def of(cls, training: Training, groups: Sequence[str], rows: int) -> "SchedulePlan":
+    def of(
+        cls,
+        training: Training,
+        groups: Sequence[str],
+        rows: int,
+        equal_batches: bool = False,
+    ) -> "SchedulePlan":
         """What a training will do.
 
         Args:
             training: The training.
             groups: The names of the layer groups that train, first layers first.
             rows: How many rows it trains on.
+            equal_batches: As for :func:`secchi.training.loop.train`.
 
         Raises:
             SpecError: More rates than groups.
         """
+        rows = training.rows_of_epoch(rows, equal_batches)
         per_epoch = -(-rows // (training.batch_size * training.accumulate))
         steps = training.epochs * per_epoch
         places = [At(step, steps, per_epoch) for step in range(steps)]

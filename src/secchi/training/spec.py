@@ -7,6 +7,13 @@ from typing import Any
 import numpy as np
 
 from secchi.errors import SpecError, did_you_mean
+from secchi.training.loss_names import (
+    LossChoice,
+    loss_faults,
+    loss_from_plain,
+    loss_to_plain,
+    settled_loss,
+)
 from secchi.training.schedules import Constant, Restarts, Schedule, schedule_named
 from secchi.values import is_number, is_whole
 
@@ -29,12 +36,28 @@ class Training:
         epochs: Passes over the training rows. A schedule with a length of its own, such as
             restarts, says how many, whatever is given here: a number that was given cannot be told
             from the default. :meth:`but` can, and refuses two that differ.
-        batch_size: Rows in a batch; the last one of an epoch may be shorter.
+        batch_size: Rows in a batch.
+        drop_last: Whether the rows that are left over where an epoch's rows do not fill its last
+            step are left out of that epoch, so that all batches are of one size; other rows are
+            left over in every epoch. None: tables do so, pictures do not.
         accumulate: Batches whose gradients are averaged for one step.
+        loss: What a wrong answer costs: ``"mse"``, ``"l1"`` or ``"huber"`` for numbers,
+            ``"cross_entropy"`` or ``"bce"`` for classes, ``"kl"`` for shares of classes; one's own
+            function or module, as :class:`secchi.training.losses.TaskLoss` calls it; or, for
+            several targets, a mapping of their names to such, which is kept as pairs. None, and
+            targets that are not in it: what suits the target.
+        huber_delta: The error, in the target's unit, at which ``"huber"`` turns from a parabola
+            into a line.
         schedule: How the rate moves: a :class:`secchi.training.schedules.Schedule` or its name.
         momentum: Of sgd and rmsprop (None: 0), or Adam's first beta (None: 0.9).
+        dampening: Of sgd with momentum: the new gradient is scaled by 1 - dampening before it is
+            added. With 0, as in torch, momentum adds gradients up; with the same number as the
+            momentum it is their weighted average, and the steps are shorter by that factor.
         nesterov: Nesterov's momentum, for sgd.
-        weight_decay: Pull of the weights, not of biases and norms, towards zero.
+        weight_decay: Pull of the weights, not of biases and norms, towards zero, in the optimizer.
+        l1: Adds l1 * mean(abs(w)) to what is minimised; see :mod:`secchi.training.penalties`.
+        l2: Adds l2 * mean(w ** 2). With ``l1`` it is the elastic net.
+        matrix_norm: Adds matrix_norm * the sum of the Frobenius norms of all weight matrices.
         clip: The longest that the gradient of all weights together may be; None leaves it alone.
         label_smoothing: The share of a label that is spread over all classes.
         ema: Decay of the exponential moving average of the weights, which is what is judged and
@@ -61,11 +84,18 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
     lr: float | tuple[float, ...] = 1e-2
     epochs: int = 10
     batch_size: int = 64
+    drop_last: bool | None = None
     accumulate: int = 1
+    loss: LossChoice = None
+    huber_delta: float = 1.0
     schedule: Schedule = Constant()
     momentum: float | None = None
+    dampening: float = 0.0
     nesterov: bool = False
     weight_decay: float = 1e-2
+    l1: float = 0.0
+    l2: float = 0.0
+    matrix_norm: float = 0.0
     clip: float | None = None
     label_smoothing: float = 0.0
     ema: float | None = None
@@ -90,6 +120,7 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
                 object.__setattr__(self, name, kind(value))
         rates = tuple(float(rate) for rate in _as_rates(self.lr))
         object.__setattr__(self, "lr", rates[0] if len(rates) == 1 else rates)
+        object.__setattr__(self, "loss", settled_loss(self.loss))
         if self.schedule.length is not None:
             object.__setattr__(self, "epochs", self.schedule.length)
 
@@ -102,6 +133,22 @@ sgd, rmsprop, adam, adamw; did you mean adam or adamw?; lr is -1, which is not a
     def base_momentum(self) -> float:
         """The momentum where the schedule does not move it."""
         return _DEFAULT_MOMENTUM[self.optimizer] if self.momentum is None else self.momentum
+
+    def rows_of_epoch(self, rows: int, equal_batches: bool = False) -> int:
+        """How many rows an epoch trains on: all, or those that fill steps of one size.
+
+        Where there are fewer than one step takes, they are all in that one.
+
+        Args:
+            rows: How many there are.
+            equal_batches: Whether those that are left over are dropped where ``drop_last`` is None.
+
+        >>> Training(batch_size=32, drop_last=True).rows_of_epoch(100)
+        96
+        """
+        drops = equal_batches if self.drop_last is None else self.drop_last
+        step = self.batch_size * self.accumulate
+        return rows - rows % step if drops and rows >= step else rows
 
     def but(self, **changes: Any) -> "Training":
         """The same with some fields changed; a change of None changes nothing.
@@ -144,15 +191,20 @@ that takes another number: epochs is 5, restarts takes 3
         return changed
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """As plain JSON values; of a loss of one's own, its name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["lr"] = list(self.lr) if isinstance(self.lr, tuple) else self.lr
+        values["loss"] = loss_to_plain(self.loss)
         return values | {"schedule": self.schedule.to_dict()}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Training":
-        """From what :meth:`to_dict` gave."""
-        return cls(**document)
+        """From what :meth:`to_dict` gave.
+
+        A record names a loss of one's own and does not hold it: what is read can be looked at, and
+        training with it is refused until that loss is given again.
+        """
+        return cls(**{**document, "loss": loss_from_plain(document.get("loss"))})
 
     def _faults(self) -> list[str]:
         faults = []
@@ -175,9 +227,13 @@ that takes another number: epochs is 5, restarts takes 3
         for name, value in self._not_left_out(_CHOICES):
             if not isinstance(value, bool | np.bool_):
                 faults.append(f"{name} is {value!r}, which is neither True nor False")
-        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
-            faults.append("nesterov needs the optimizer 'sgd' and a momentum above 0")
-        return faults
+        without = self.optimizer != "sgd" or not self.momentum
+        for name in ("nesterov", "dampening"):
+            if getattr(self, name) and without:
+                faults.append(f"{name} needs the optimizer 'sgd' and a momentum above 0")
+        if self.nesterov and self.dampening:
+            faults.append("nesterov and dampening cannot be had together")
+        return faults + loss_faults(self.loss)
 
     def _not_left_out(self, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
         """Fields and their values, but for those that are None and may be."""
@@ -205,13 +261,18 @@ _CYCLES = ("cycles", "cycle_len", "cycle_mult")
 _WHOLE = {"epochs": 0, "batch_size": 1, "accumulate": 1, "patience": 1, "seed": 0}
 _NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "momentum": (lambda v: 0 <= v < 1, "a number from 0 on, below 1"),
+    "dampening": (lambda v: 0 <= v < 1, "a number from 0 on, below 1"),
+    "huber_delta": (lambda v: v > 0, "a number above 0"),
     "weight_decay": (lambda v: v >= 0, "a number from 0 on"),
+    "l1": (lambda v: v >= 0, "a number from 0 on"),
+    "l2": (lambda v: v >= 0, "a number from 0 on"),
+    "matrix_norm": (lambda v: v >= 0, "a number from 0 on"),
     "clip": (lambda v: v > 0, "a number above 0"),
     "label_smoothing": (lambda v: 0 <= v < 1, "a number from 0 on, below 1"),
     "ema": (lambda v: 0 < v < 1, "a number between 0 and 1"),
 }
-_CHOICES = ("nesterov", "keep_best", "batch_statistics")
-_OPTIONAL = ("momentum", "clip", "ema", "patience", "batch_statistics")
+_CHOICES = ("nesterov", "keep_best", "batch_statistics", "drop_last")
+_OPTIONAL = ("momentum", "clip", "ema", "patience", "batch_statistics", "drop_last")
 
 
 def spread(rates: tuple[float, ...], groups: int) -> list[float]:

@@ -1,17 +1,22 @@
 """All that evolves while a network is trained: what is in it is what a checkpoint keeps."""
 
 import dataclasses
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from secchi.training.averaging import WeightAverage
-from secchi.training.history import Epoch
+from secchi.training.history import Epoch, no_steps
 from secchi.training.optimizers import Optimizer
 from secchi.training.stopping import Seen
 
 Weights = dict[str, Tensor]
+
+_BY_STEP = ("step_losses", "step_rates")
 
 
 @dataclasses.dataclass
@@ -33,6 +38,8 @@ class TrainState:
         good: The weights before this epoch, which were finite.
         best: The weights of the best epoch, where they are kept.
         epochs: The finished epochs of this call.
+        step_losses: The loss of each of its steps.
+        step_rates: The learning rate of each, of the last layer group.
     """
 
     net: nn.Module
@@ -49,6 +56,8 @@ class TrainState:
     good: Weights = dataclasses.field(default_factory=dict)
     best: Weights = dataclasses.field(default_factory=dict)
     epochs: list[Epoch] = dataclasses.field(default_factory=list)
+    step_losses: "array[float]" = dataclasses.field(default_factory=no_steps)
+    step_rates: "array[float]" = dataclasses.field(default_factory=no_steps)
 
     def weights(self) -> Weights:
         """A copy of the network's weights and buffers."""
@@ -62,6 +71,10 @@ class TrainState:
             "average": self.average.averages if self.average else {},
             "good": self.good,
             "best": self.best,
+            "steps": {
+                name: torch.from_numpy(np.array(getattr(self, name), np.float32))
+                for name in _BY_STEP
+            },
         }
         return {f"{part}/{key}": v for part, values in parts.items() for key, v in values.items()}
 
@@ -92,6 +105,8 @@ class TrainState:
         if self.average:
             self.average.load(numbers["average_steps"], part("average"))
         self.good, self.best = part("good"), part("best")
+        for name, values in part("steps").items():
+            setattr(self, name, no_steps(values.tolist()))
         for name in ("epoch", "step", "batch", "loss_sum", "weight_sum", "micro"):
             setattr(self, name, numbers[name])
         self.stopping, self.keeping = Seen(*numbers["stopping"]), Seen(*numbers["keeping"])

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from secchi.data.task import Task
-from secchi.training.losses import task_losses
+from secchi.training.losses import TaskLoss
 from secchi.training.optimizers import Optimizer
 
 
@@ -55,22 +54,21 @@ class Term(NamedTuple):
         weights = None if self.weights is None else self.weights[rows]
         return Term(tuple(values[rows] for values in self.values), weights)
 
-    def loss(self, task: Task, outputs: Tensor, smoothing: float) -> Tensor:
+    def cost(self, loss: TaskLoss, outputs: Tensor) -> Tensor:
         """The losses of the rows, each by its weight, added up; a number."""
-        each = task_losses(task, outputs, self.values, smoothing)
+        each = loss(outputs, self.values, weighed=self.weights is not None)
         return (each if self.weights is None else each * self.weights).sum()
 
 
 def gradient_step(
     net: nn.Module,
     optimizer: Optimizer,
-    task: Task,
+    loss: TaskLoss,
     batches: Iterable[Batch],
     *,
     total: float,
     micro: int,
     least: int = 1,
-    smoothing: float = 0.0,
     precision: str = "fp32",
 ) -> Tensor:
     """Leave in the parameters the gradient of the mean loss over batches; that loss.
@@ -82,13 +80,12 @@ def gradient_step(
     Args:
         net: The network, or what torch compiled of it.
         optimizer: Forgets the gradients that there were.
-        task: What is predicted.
+        loss: What wrong answers cost.
         batches: Those of one step.
         total: The weight of all their rows together, which the mean is over.
         micro: Rows that are computed at once.
         least: The fewest of them, as :func:`pieces` has it.
-        smoothing: Label smoothing.
-        precision: ``"fp32"``, or ``"bf16"`` under autocast.
+        precision: ``"fp32"``, ``"bf16"`` under autocast, or ``"fp64"`` for a network of float64.
 
     Returns:
         The loss, a number.
@@ -97,14 +94,23 @@ def gradient_step(
     total = total or 1.0  # rows of weight 0 alone have a loss of 0, whatever it is divided by
     losses: list[Tensor] = []
     for batch in batches:
-        terms = batch.terms()
-        for rows in pieces(len(batch.inputs), micro, least):
-            outputs = forward(net, batch.inputs[rows], precision)
-            loss = _sum([term.at(rows).loss(task, outputs, smoothing) for term in terms]) / total
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-        del batch, terms  # before the next one is made
+        for inputs, terms in _parts(batch, micro, least):
+            outputs = forward(net, inputs, precision)
+            mean = _sum([term.cost(loss, outputs) for term in terms]) / total
+            mean.backward()  # type: ignore[no-untyped-call]
+            losses.append(mean.detach())
+        del batch, inputs, terms  # before the next one is made
     return _sum(losses)
+
+
+def _parts(batch: Batch, micro: int, least: int) -> Iterator[tuple[Tensor, list[Term]]]:
+    """The inputs and the truths of a batch, so many rows at a time."""
+    terms = batch.terms()
+    if len(batch.inputs) <= micro:
+        yield batch.inputs, terms
+        return
+    for rows in pieces(len(batch.inputs), micro, least):
+        yield batch.inputs[rows], [term.at(rows) for term in terms]
 
 
 def pieces(rows: int, size: int, least: int = 1) -> Iterator[slice]:
@@ -129,12 +135,34 @@ def pieces(rows: int, size: int, least: int = 1) -> Iterator[slice]:
 
 
 def forward(net: nn.Module, inputs: Tensor, precision: str = "fp32") -> Tensor:
-    """A network's outputs, float32, with autocast where the precision asks for it."""
+    """A network's outputs, float32, with autocast where the precision asks for it.
+
+    With ``"fp64"`` they are float64, from a network of that; inputs are brought to it.
+    """
+    if precision == "fp64":
+        inputs = inputs.double() if inputs.is_floating_point() else inputs
+        return net(inputs).double()  # type: ignore[no-any-return]
     if precision == "bf16":
         with torch.autocast(inputs.device.type, torch.bfloat16):
             return forward(net, inputs)
     outputs: Tensor = net(inputs)
     return outputs.float()
+
+
+def all_finite(tensors: list[Tensor]) -> bool:
+    """Whether they hold finite numbers alone; they are on one device, which is asked once.
+
+    >>> all_finite([torch.ones(2), torch.tensor([0.0, torch.inf])])
+    False
+    """
+    if not tensors:
+        return True
+    if not tensors[0].is_cpu:
+        return bool(torch.stack(torch._foreach_norm(tensors)).isfinite().all())
+    # What torch's GradScaler asks, in one call: whether something is no number, scaling by one.
+    found, one = torch.zeros(()), torch.ones(())
+    torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, one)
+    return not found.item()
 
 
 def _sum(numbers: list[Tensor]) -> Tensor:

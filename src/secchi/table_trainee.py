@@ -1,0 +1,314 @@
+"""What a learner trains on tables: a network, and the rows as the numbers that it takes."""
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.console import Console
+from secchi.data.table import TableData
+from secchi.data.task import Kind
+from secchi.errors import BundleError, SpecError, did_you_mean
+from secchi.models.mlp import MLP
+from secchi.training.spec import Training, spread
+from secchi.transforms.table import TableTransform, center_and_scale
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from secchi.bundle.table_bundle import TableBundle
+    from secchi.inspection.predictions import Predictions
+    from secchi.training.execution import Execution
+    from secchi.training.memory import StepMemory
+    from secchi.training.optimizers import ParameterGroup
+    from secchi.training.rows import Mixing, Rows
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "fp64")
+
+
+class TableTrainee:
+    """A network on the rows of a table.
+
+    Columns and targets are scaled by what the training rows are, when they are first needed; then
+    the network is built, with first weights that follow from the seed.
+
+    Args:
+        data: The table.
+        model: Anything that :func:`secchi.models.build.build_model` takes; None takes ``MLP()``.
+        console: Where lines and progress go.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; auto is the processor, which such
+            networks are faster on.
+        precision: ``"fp32"`` or ``"fp64"``; auto is fp32.
+        seed: Names the first weights.
+
+    Raises:
+        SpecError: A device or precision that there is not.
+    """
+
+    TRAINING = Training(lr=3e-3, epochs=100, patience=20, keep_best=True)
+    """How networks on tables are trained where nobody says."""
+
+    equal_batches = True
+    quick = True
+    mixing: "Mixing | None" = None
+
+    def __init__(
+        self,
+        data: TableData,
+        model: Any,
+        console: Console,
+        device: str = "auto",
+        precision: str = "auto",
+        seed: int = 0,
+    ) -> None:
+        _check_setting(device, precision)
+        self.data = data
+        self.model = MLP() if model is None else model
+        self.console = console
+        self.precision = "fp64" if precision == "fp64" else "fp32"
+        self._device = device
+        self._seed = seed
+        self._transform: TableTransform | None = None
+        self._network: nn.Module | None = None
+        self._prepared: dict[str, NDArray[Any]] = {}
+
+    # ---------------------------------------------------------------- parts
+
+    @property
+    def transform(self) -> TableTransform:
+        """How rows are prepared, as the training rows have it."""
+        if self._transform is None:
+            self._transform = TableTransform.fit(self.data.train.frame, self.data.scale)
+        return self._transform
+
+    @property
+    def trained(self) -> "nn.Module":
+        """The network; its outputs are in the units of what is predicted."""
+        if self._network is None:
+            from secchi.models.build import build_model
+            from secchi.models.units import in_units
+
+            net = build_model(self.model, self.transform.width, self.data.task.outputs, self._seed)
+            centers, scales = self._centers_and_scales()
+            plain = not any(centers) and set(scales) == {1.0}
+            self._network = in_units(net, None if plain else centers, scales)
+            if self.precision == "fp64":
+                self._network.double()
+        return self._network
+
+    @property
+    def units(self) -> list[float] | None:
+        """The spread of each number to predict over the training rows, which losses are in."""
+        _, scales = self._centers_and_scales()
+        return None if all(scale == 1 for scale in scales) else self._by_target(scales)
+
+    @property
+    def trained_names(self) -> list[str]:
+        """All of it is one group."""
+        return ["network"]
+
+    def parameter_groups(self) -> "list[ParameterGroup]":
+        """All parameters, as one group."""
+        from secchi.training.optimizers import one_group
+
+        return one_group(self.trained)
+
+    def inputs(self, split: str) -> NDArray[Any]:
+        """The rows of a split as the network gets them, (rows, inputs)."""
+        if split not in self._prepared:
+            dtype = np.float64 if self.precision == "fp64" else np.float32
+            self._prepared[split] = self.transform.apply(self.data.split(split).frame, dtype)
+        return self._prepared[split]
+
+    def _centers_and_scales(self) -> tuple[list[float], list[float]]:
+        """Of each output: those of numbers to predict, else 0 and 1."""
+        centers, scales = [], []
+        labels = self.data.train.labels
+        for target, values in zip(labels.task.targets, labels.values, strict=True):
+            center, scale = 0.0, 1.0
+            if target.kind is Kind.REGRESSION:
+                center, scale = center_and_scale(values.astype(np.float64), self.data.target_scale)
+            centers += [center] * target.outputs
+            scales += [scale] * target.outputs
+        return centers, scales
+
+    def _by_target(self, each_output: list[float]) -> list[float]:
+        return [each_output[columns.start] for _, columns in self.data.task.columns()]
+
+    # ---------------------------------------------------------------- rows
+
+    def prepare(self) -> None:
+        """Fit the scaling and build the network."""
+        _ = self.trained
+
+    def training_rows(self, seed: int) -> "Rows":
+        """The training rows, and their labels."""
+        return self.rows("train")
+
+    def rows(self, split: str) -> "Rows":
+        """The rows of a split, and their labels."""
+        from secchi.features.arrays import ArrayInputs
+        from secchi.training.rows import Rows
+
+        return Rows(ArrayInputs(self.inputs(split)), self.data.split(split).labels)
+
+    def predictions(self, split: str) -> "Predictions":
+        """What the network says of a split's rows."""
+        from secchi.features.arrays import ArrayInputs
+        from secchi.inspection.predictions import Predictions
+        from secchi.training.evaluation import outputs_of
+
+        rows = self.data.split(split)
+        outputs = outputs_of(
+            self.trained,
+            ArrayInputs(self.inputs(split)),
+            self.data.task.outputs,
+            self.execution(),
+        )
+        return Predictions.of(
+            self.data.task, rows.rows, outputs, rows.labels, source_name=self.data.row_name
+        )
+
+    # ---------------------------------------------------------------- training
+
+    def check(self, training: Training) -> None:
+        """Refuse more rates than one, and losses that do not suit what is predicted."""
+        from secchi.training.losses import check_loss
+
+        spread(training.rates, 1)
+        check_loss(training, self.data.task)
+
+    def will_train(self) -> None:
+        """Nothing depends on it here."""
+
+    def prepare_to_train(self, training: Training) -> None:
+        """Nothing depends on it here."""
+
+    def execution(
+        self, rows: "Rows | None" = None, training: Training | None = None
+    ) -> "Execution":
+        """Where the network computes."""
+        from secchi.features.runtimes import resolve_device
+        from secchi.training.execution import Execution
+
+        device = "cpu" if self._device == "auto" else resolve_device(self._device)
+        return Execution(device, self.precision)
+
+    def step_memory(self, training: Training) -> "StepMemory":
+        """What a training step takes, by its rows; measured on four."""
+        import torch
+
+        from secchi.training.memory import step_memory
+
+        execution, inputs = self.execution(), self.inputs("train")
+        few = torch.from_numpy(inputs[np.arange(4) % len(inputs)]).to(execution.device)
+        network, mode = self.trained.to(execution.device), self.trained.training
+        memory = step_memory(network.train(), few, training, execution.precision)
+        network.train(mode)
+        return memory
+
+    # ---------------------------------------------------------------- keeping
+
+    def key(self) -> dict[str, Any]:
+        """What tells two learners apart before training, as plain values."""
+        return {
+            "data": {"rows": self._rows_digest()},
+            "precision": self.precision,
+            "device": self.execution().device,
+            **self.identity(),
+        }
+
+    def _rows_digest(self) -> str:
+        """Names the numbers that train and validate, in their order, and what is true of them."""
+        joint = hashlib.sha256()
+        for split in ("train", "valid"):
+            labels = self.data.split(split).labels
+            parts = [self.inputs(split), *labels.values]
+            parts += [] if labels.weights is None else [labels.weights]
+            for part in parts:
+                joint.update(f"{part.dtype} {part.shape}".encode())
+                joint.update(np.ascontiguousarray(part).data)
+        return joint.hexdigest()
+
+    def start(self) -> dict[str, Any]:
+        """What a call of training starts from, as plain values."""
+        from secchi.training.checkpoint import weights_digest
+
+        return {"weights": weights_digest(self.trained)}
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint is of: a network of this model on rows prepared like these."""
+        from secchi.models.build import model_to_dict
+
+        return {
+            "task": self.data.task.to_dict(),
+            "model": model_to_dict(self.model),
+            "transform": self.transform.to_dict(),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What a run's record says of data, network and preparation."""
+        from secchi.models.build import model_to_dict
+
+        summary = self.data.summary().to_dict()
+        skipped = sum(count for _, count in self.data.skipped)
+        return {
+            "data": summary | {"fingerprint": self.data.fingerprint()},
+            "source": self.data.source,
+            "model": model_to_dict(self.model),
+            "precision": self.precision,
+            "transform": self.transform.to_dict(),
+            "rows": {**summary["rows"], "skipped": skipped},
+            "seconds": {},
+        }
+
+    def write_checkpoint(self, folder: Path, record: dict[str, Any]) -> None:
+        """Keep the network beside a record."""
+        from secchi.training.checkpoint import save_checkpoint
+
+        save_checkpoint(folder, self.trained, record | {"of": self.identity()})
+
+    def read_checkpoint(self, folder: Path, record: dict[str, Any]) -> None:
+        """Bring the network back."""
+        from secchi.training.checkpoint import load_checkpoint
+
+        load_checkpoint(folder, self.trained)
+
+    def bundle(self) -> "TableBundle":
+        """The model as it stands now; later training spares it."""
+        from secchi.bundle.table_bundle import TableBundle
+
+        return TableBundle(
+            self.data.task,
+            self.transform,
+            self.model,
+            copy.deepcopy(self.trained).to("cpu").eval(),
+            self.data.beside,
+        )
+
+
+def model_of(record: dict[str, Any]) -> MLP:
+    """The specification in a run's record.
+
+    Raises:
+        BundleError: It is a module of one's own.
+    """
+    said = dict(record["model"])
+    if (kind := said.pop("model")) != "MLP":
+        raise BundleError(f"the network of this run is {kind}, of your own, which no file holds")
+    return MLP.from_dict(said)
+
+
+def _check_setting(device: str, precision: str) -> None:
+    known = {"device": (device, DEVICES), "precision": (precision, PRECISIONS)}
+    faults = [
+        f"{name} is {value!r}, not one of {', '.join(names)}{did_you_mean(str(value), names)}"
+        for name, (value, names) in known.items()
+        if value not in names
+    ]
+    if faults:
+        raise SpecError("this device setting cannot be", faults)

@@ -1,0 +1,58 @@
+"""Intervals of shares and correlations: against scipy, and how often they hold the truth."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from secchi.inspection.intervals import correlation_interval, effective_rows, share_interval
+
+
+@given(st.integers(1, 300), st.data())
+def test_a_share_has_the_interval_of_wilson(rows: int, data: st.DataObject) -> None:
+    hits = data.draw(st.integers(0, rows))
+    expected = stats.binomtest(hits, rows).proportion_ci(method="wilson")
+    found = share_interval(np.arange(rows) < hits)
+    assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_equal_weights_are_none() -> None:
+    hits = np.arange(20) < 13
+    assert share_interval(hits, np.full(20, 0.3)) == pytest.approx(share_interval(hits))
+
+
+def test_few_heavy_rows_make_it_wider() -> None:
+    hits = np.arange(20) % 2 == 0
+    low, high = share_interval(hits, np.where(np.arange(20) < 2, 10.0, 0.1))
+    plain_low, plain_high = share_interval(hits)
+    assert high - low > 1.5 * (plain_high - plain_low)
+    assert effective_rows(20, np.where(np.arange(20) < 2, 10.0, 0.1)) == pytest.approx(2.37, 0.01)
+
+
+def test_the_interval_of_a_weighted_share_holds_the_truth() -> None:
+    random, inside = np.random.default_rng(0), 0
+    for _ in range(1000):
+        weights = random.exponential(1, 100)
+        low, high = share_interval(random.random(100) < 0.8, weights)
+        inside += low <= 0.8 <= high
+    assert inside / 1000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_without_rows_there_is_no_interval() -> None:
+    assert all(map(math.isnan, share_interval(np.empty(0))))
+    assert all(map(math.isnan, correlation_interval(0.5, 3)))
+    assert all(map(math.isnan, correlation_interval(math.nan, 50)))
+
+
+def test_a_correlation_has_the_interval_of_fisher() -> None:
+    random = np.random.default_rng(0)
+    one = random.normal(size=40)
+    other = one + random.normal(size=40)
+    known = stats.pearsonr(one, other)
+    expected = known.confidence_interval()
+    found = correlation_interval(known.statistic, 40)
+    assert found == pytest.approx((expected.low, expected.high))
+    assert correlation_interval(1.0, 40) == (1.0, 1.0)
