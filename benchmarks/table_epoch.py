@@ -2,10 +2,11 @@
 
 The white wines (or, where they are not there, scikit-learn's diabetes table, repeated to as many
 rows), z-scored; a network 11-16-32-32-1 that predicts the quality; stochastic gradient descent. The
-peer is the loop that an expert writes: ``DataLoader`` over a ``TensorDataset``, ``torch.optim.SGD``.
-Both begin with the same weights, take the same batches in the same order, and judge the same fifth
-of the rows after each epoch; where their losses differ, the benchmark fails. They take turns in one
-process. Secchi keeps a step as small as these on one core whatever torch may use.
+peer is the loop that an expert writes: ``DataLoader`` over a ``TensorDataset``, and
+``torch.optim.SGD``. Both begin with the same weights, take the same batches in the same order, and
+judge the same fifth of the rows after each epoch; where their losses differ, the benchmark fails.
+They take turns in one process. Secchi keeps a step as small as these on one core whatever torch may
+use; with several cores the peer shares its steps out.
 """
 
 import argparse
@@ -55,8 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--epochs", type=whole_number, default=20, help="of one turn")
-    parser.add_argument("--rounds", type=whole_number, default=7)
+    parser.add_argument("--epochs", type=whole_number, default=10, help="of one turn")
+    parser.add_argument("--rounds", type=whole_number, default=5)
     args = parser.parse_args()
     table = wine_or_diabetes()
     rows = []

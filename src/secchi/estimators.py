@@ -1,7 +1,7 @@
 """scikit-learn's door: the networks and the loop of secchi as estimators.
 
-They keep to that library's conventions, so that they stand in a ``Pipeline``, under ``GridSearchCV``
-and in ``cross_val_score`` like any other, and can be cloned and pickled.
+They keep to that library's conventions, so that they stand in a ``Pipeline``, under
+``GridSearchCV`` and in ``cross_val_score`` like any other, and can be cloned and pickled.
 """
 
 from collections.abc import Sequence

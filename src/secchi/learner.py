@@ -35,10 +35,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from secchi.bundle.bundle import Bundle
+    from secchi.inspection.baselines import Baselines
+    from secchi.inspection.boundaries import Boundary
     from secchi.inspection.predictions import Predictions
-    from secchi.inspection.test_result import TestResult
+    from secchi.inspection.slices import Slices
+    from secchi.inspection.sealed import TestResult
     from secchi.models.heads import Head
     from secchi.models.network import LayerGroups
+    from secchi.models.summary import Summary
     from secchi.recipe import Recipe
     from secchi.training.evaluation import Evaluation
     from secchi.training.lr_finder import LearningRateSearch
@@ -365,6 +369,72 @@ class Learner:
         name = os.path.basename(pictures.files[index])
         return picture_grid(tiles, 3, f"{name}, augmented by {self.augmentation.name!r}")
 
+    def summary(self, depth: int | None = 2) -> "Summary":
+        """The layers of what is trained: their shapes, parameters, and which of those train.
+
+        Args:
+            depth: How deep layers within layers are listed; None lists all.
+
+        For example::
+
+            print(learn.summary())
+        """
+        from secchi.models.summary import summary
+
+        return summary(self._trainee.trained, self._trainee.example(), depth)
+
+    def draw_network(self) -> "Figure":
+        """Draw the network of a table: its layers with their units.
+
+        For example::
+
+            learn.draw_network().savefig("network.png")
+        """
+        from secchi.models.summary import draw_network
+
+        trainee = self._table("the picture of a network")
+        return draw_network(trainee.model, trainee.transform.width, trainee.data.task.outputs)
+
+    # ---------------------------------------------------------------- questions about a table
+
+    def baselines(self) -> "Baselines":
+        """What simpler methods come to on the same rows: the right tool first.
+
+        The majority or the mean, logistic or linear regression, k-means and gradient-boosted trees
+        learn from the training rows, and are judged by the validation rows like the network, with
+        the difference and its interval.
+
+        For example::
+
+            print(learn.baselines())
+        """
+        return self._table("baselines").baselines()
+
+    def slices(self, split: str = "valid", *, pairs: bool = False) -> "Slices":
+        """Which ranges of which columns give trouble, the worst first, and whether that is noise.
+
+        Args:
+            split: Of which rows.
+            pairs: Whether two columns at a time are looked at too.
+
+        For example::
+
+            print(learn.slices())
+        """
+        return self._table("slices").slices(split, pairs)
+
+    def boundary(self, split: str = "valid") -> "Boundary":
+        """What a network on two columns says everywhere; ``.plot()`` draws the regions.
+
+        Args:
+            split: Whose rows are drawn too.
+
+        For example::
+
+            learn.boundary().plot().savefig("boundary.png")
+        """
+        return self._table("boundaries").boundary(split)
+
     # ---------------------------------------------------------------- training
 
     def fit(
@@ -409,7 +479,7 @@ class Learner:
         trainee.check(training)
         rows = {"train": trainee.training_rows(training.seed), "valid": trainee.rows("valid")}
         started = time.perf_counter()
-        show = _EpochLines(self.console)
+        show = _EpochLines(self.console, training.epochs)
         journal, key = self._going_on(), self._call(training, names)
         trainee.will_train()  # also where training is interrupted
         history = journal.finished(key, trainee.trained) if journal else None
@@ -567,7 +637,7 @@ class Learner:
 
     def _look(self) -> "TestResult":
         """Judge the network by the opened test split; that is counted."""
-        from secchi.inspection.test_result import look
+        from secchi.inspection.sealed import look
         from secchi.training.checkpoint import weights_digest
 
         judged = self._judged("test")
@@ -928,6 +998,14 @@ class Learner:
             **self._trainee.start(),
         }
 
+    def _table(self, what: str) -> TableTrainee:
+        """What is trained on a table; pictures have no such thing."""
+        if not isinstance(self._trainee, TableTrainee):
+            raise SpecError(
+                "this learner learns from pictures", [f"{what} is only there for tables"]
+            )
+        return self._trainee
+
     def _pictures(self, what: str) -> PictureTrainee:
         """What is trained on pictures; a table has no such thing."""
         if not isinstance(self._trainee, PictureTrainee):
@@ -948,14 +1026,23 @@ def usual_metrics(data: ImageData | TableData) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-class _EpochLines:
-    """Shows a line an epoch, under a heading."""
+_MOST_LINES = 20
+"""Of twice as many epochs and more, about so many are shown; the history has all."""
 
-    def __init__(self, console: Console) -> None:
+
+class _EpochLines:
+    """Shows a line an epoch, under a heading; of many epochs some."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
         self._console = console
         self._heading_is_due = True
+        self._every = max(1, epochs // _MOST_LINES)
+        self._seen = 0
 
     def __call__(self, epoch: Epoch) -> None:
+        self._seen += 1
+        if (self._seen - 1) % self._every:
+            return
         if self._heading_is_due:
             self._console.line(Epoch.heading(list(epoch.metrics)))
             self._heading_is_due = False

@@ -27,6 +27,8 @@ from secchi.training.spec import Training, spread
 from secchi.transforms.augment import Augmentation
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from secchi.bundle.picture_bundle import PictureBundle
     from secchi.inspection.predictions import Predictions
     from secchi.models.heads import Head
@@ -372,19 +374,23 @@ class PictureTrainee:
 
     def step_memory(self, training: Training, rows: "Rows | None" = None) -> "StepMemory":
         """What a training step takes, by its rows; measured on four, which are computed for it."""
-        import torch
-
         from secchi.training.memory import step_memory
 
         if self.trains_body:
             self._settle_batch_statistics(training)
         execution = self.execution()
-        inputs = rows.inputs if rows else self._few_inputs()
-        given = torch.from_numpy(inputs.take(np.arange(4) % len(inputs))).to(execution.device)
+        given = self.example(rows).to(execution.device)
         network, mode = self.trained.to(execution.device), self.trained.training
         memory = step_memory(network.train(), given, training, execution.precision)
         network.train(mode)
         return memory
+
+    def example(self, rows: "Rows | None" = None) -> "Tensor":
+        """Four rows as what is trained gets them; where no others are given, computed for it."""
+        import torch
+
+        inputs = rows.inputs if rows else self._few_inputs()
+        return torch.from_numpy(inputs.take(np.arange(4) % len(inputs)))
 
     def _few_inputs(self) -> "Inputs":
         self.extract()

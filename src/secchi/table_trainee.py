@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 from secchi.console import Console
 from secchi.data.table import TableData
 from secchi.data.task import Kind
-from secchi.errors import BundleError, SpecError, did_you_mean
+from secchi.errors import BundleError, DataError, SpecError, did_you_mean
+from secchi.features.arrays import ArrayInputs
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training, spread
 from secchi.transforms.table import TableTransform, center_and_scale
 
 if TYPE_CHECKING:
-    from torch import nn
+    import pandas as pd
+    from torch import Tensor, nn
 
     from secchi.bundle.table_bundle import TableBundle
+    from secchi.inspection.baselines import Baselines
+    from secchi.inspection.boundaries import Boundary
     from secchi.inspection.predictions import Predictions
+    from secchi.inspection.slices import Slices
     from secchi.training.execution import Execution
     from secchi.training.memory import StepMemory
     from secchi.training.optimizers import ParameterGroup
@@ -120,9 +125,11 @@ class TableTrainee:
     def inputs(self, split: str) -> NDArray[Any]:
         """The rows of a split as the network gets them, (rows, inputs)."""
         if split not in self._prepared:
-            dtype = np.float64 if self.precision == "fp64" else np.float32
-            self._prepared[split] = self.transform.apply(self.data.split(split).frame, dtype)
+            self._prepared[split] = self._prepared_rows(self.data.split(split).frame)
         return self._prepared[split]
+
+    def _prepared_rows(self, frame: "pd.DataFrame") -> NDArray[Any]:
+        return self.transform.apply(frame, np.float64 if self.precision == "fp64" else np.float32)
 
     def _centers_and_scales(self) -> tuple[list[float], list[float]]:
         """Of each output: those of numbers to predict, else 0 and 1."""
@@ -151,14 +158,12 @@ class TableTrainee:
 
     def rows(self, split: str) -> "Rows":
         """The rows of a split, and their labels."""
-        from secchi.features.arrays import ArrayInputs
         from secchi.training.rows import Rows
 
         return Rows(ArrayInputs(self.inputs(split)), self.data.split(split).labels)
 
     def predictions(self, split: str) -> "Predictions":
         """What the network says of a split's rows."""
-        from secchi.features.arrays import ArrayInputs
         from secchi.inspection.predictions import Predictions
         from secchi.training.evaluation import outputs_of
 
@@ -172,6 +177,80 @@ class TableTrainee:
         return Predictions.of(
             self.data.task, rows.rows, outputs, rows.labels, source_name=self.data.row_name
         )
+
+    def example(self) -> "Tensor":
+        """Four rows as the network gets them."""
+        import torch
+
+        inputs = self.inputs("train")
+        return torch.from_numpy(inputs[np.arange(4) % len(inputs)])
+
+    # ---------------------------------------------------------------- questions
+
+    def baselines(self) -> "Baselines":
+        """What simpler methods come to on the same rows, beside the network."""
+        from secchi.inspection.baselines import baselines
+
+        train, valid = self.data.train.labels, self.data.valid.labels
+        target = self.data.task.target
+        return baselines(
+            (self.inputs("train"), train.values[0]),
+            (self.inputs("valid"), valid.values[0]),
+            target,
+            weights=(train.weights, valid.weights),
+            seed=self._seed,
+            network=self.predictions("valid"),
+        )
+
+    def slices(self, split: str, pairs: bool) -> "Slices":
+        """Which ranges of which columns the network errs in."""
+        from secchi.inspection.slices import slices
+
+        found = self.predictions(split)
+        costs: NDArray[Any] | None
+        if found.task.target.exclusive:
+            costs, measure = ~found.correct, "error rate"
+        elif found.task.target.kind is Kind.REGRESSION:
+            costs, measure = np.abs(found.predicted - found.targets), "absolute error"
+        else:
+            costs, measure = found.losses, "loss"
+        rows = self.data.split(split)
+        return slices(
+            rows.frame,
+            np.asarray(costs, np.float64),
+            measure=measure,
+            weights=rows.labels.weights,
+            pairs=pairs,
+        )
+
+    def boundary(self, split: str) -> "Boundary":
+        """What the network says at every place of the plane that its two columns span."""
+        import pandas as pd
+        import torch
+
+        from secchi.inspection.boundaries import boundary
+        from secchi.models.heads import log_probabilities
+        from secchi.training.evaluation import outputs_of
+
+        names = [column.name for column in self.transform.columns]
+        rows, target = self.data.split(split), self.data.task.target
+        if len(names) != 2 or self.transform.width != 2:
+            raise DataError(
+                f"boundaries are drawn for two columns of numbers, and {self.data.name} has "
+                f"{len(names)} that are learned from"
+            )
+
+        def says(points: NDArray[Any]) -> NDArray[Any]:
+            prepared = self._prepared_rows(pd.DataFrame(points, columns=names))
+            inputs = ArrayInputs(prepared)
+            outputs = outputs_of(self.trained, inputs, target.outputs, self.execution())
+            if target.kind is Kind.REGRESSION:
+                return np.asarray(outputs[:, 0].numpy())
+            with torch.no_grad():
+                return np.asarray(log_probabilities(target, outputs).exp().numpy())
+
+        points = rows.frame[names].to_numpy()
+        return boundary(says, points, rows.targets, (names[0], names[1]), target.classes)
 
     # ---------------------------------------------------------------- training
 
@@ -200,12 +279,10 @@ class TableTrainee:
 
     def step_memory(self, training: Training) -> "StepMemory":
         """What a training step takes, by its rows; measured on four."""
-        import torch
-
         from secchi.training.memory import step_memory
 
-        execution, inputs = self.execution(), self.inputs("train")
-        few = torch.from_numpy(inputs[np.arange(4) % len(inputs)]).to(execution.device)
+        execution = self.execution()
+        few = self.example().to(execution.device)
         network, mode = self.trained.to(execution.device), self.trained.training
         memory = step_memory(network.train(), few, training, execution.precision)
         network.train(mode)

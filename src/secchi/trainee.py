@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from secchi.bundle.bundle import Bundle
     from secchi.inspection.predictions import Predictions
@@ -88,6 +88,10 @@ class Trainee(Protocol):
 
     def step_memory(self, training: "Training") -> "StepMemory":
         """What a training step takes, by its rows."""
+        ...
+
+    def example(self) -> "Tensor":
+        """Some rows as what is trained gets them."""
         ...
 
     def predictions(self, split: str) -> "Predictions":

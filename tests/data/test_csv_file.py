@@ -133,6 +133,12 @@ def test_one_column_stays_one(read: Read, text: str) -> None:
     assert table.skipped == ()
 
 
+def test_blank_lines_in_one_column_are_nothing(read: Read) -> None:
+    table = read("a\n1\n\n2\n  \n3\n")
+    assert table.lines.tolist() == [2, 4, 6]
+    assert table.skipped == ()
+
+
 def test_any_number_of_blanks_separates(read: Read) -> None:
     table = read("  a   b  \n  1.0  2\n 3    4  \n")
     assert table.separator == " "
@@ -256,6 +262,14 @@ def test_with_less_than_nine_in_ten_numbers_a_column_is_text_as_written(
     assert table.notes == ()
 
 
+@pytest.mark.parametrize(("numbers", "kind"), [(8, "category"), (9, "float64")])
+def test_nine_in_ten_values_have_to_be_numbers_missing_ones_aside(
+    read: Read, numbers: int, kind: str
+) -> None:
+    table = read("a;b\n" + "1;0\n" * numbers + ";0\n" * 30 + "low;0\n")
+    assert table.frame["a"].dtype == kind
+
+
 def test_what_looks_like_a_number_to_python_alone_is_text(read: Read) -> None:
     assert column(read("a,b\n1_000,x\n2_000,y\n"), "a") == ["1_000", "2_000"]
 
@@ -309,7 +323,7 @@ def test_a_column_without_values_is_one_of_numbers_and_told(read: Read) -> None:
 def test_notes_of_one_kind_are_cut_short(read: Read) -> None:
     table = read("a,b,c,d,e\n1,inf,inf,inf,inf\n")
     assert len(table.notes) == 4
-    assert table.notes[-1] == "1 more columns: infinite numbers"
+    assert table.notes[-1] == "more columns with infinite numbers: 1"
 
 
 # Dates
@@ -439,9 +453,8 @@ def test_ragged_rows_are_left_out_and_told(
     ("text", "sep", "cause"),
     [
         ("a,b,c\n1;2;3\n4;5;6\n", None, "mostly 1 .*',' is not the separator"),
-        ("a b\n1,2\n3,4\n", None, "mostly 2 .*the header lacks a name, or"),
         ("a,b\nx,1,2\ny,3,4\nz,5,6\n", None, "3 of 3 rows .*mostly 3 .*the header lacks a name"),
-        ("Report of 2026\na;b\n1;2\n3;4\n", None, "or the first line is not the header"),
+        ("Report, 2026\na;b;c\n1;2;3\n", None, "or the first line is not the header"),
     ],
 )
 def test_mostly_ragged_rows_are_refused_with_the_likely_cause(
@@ -565,6 +578,22 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
         read_csv(tmp_path / "pipe")
 
 
+def test_a_file_that_grows_while_it_is_read_is_refused(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = csv_rows.CsvRows.blocks
+
+    def grown(rows: csv_rows.CsvRows, texts: list[int] | None = None) -> Any:
+        if texts is not None:
+            with open(tmp_path / "table.csv", "a") as file:
+                file.write("3,z\n")
+        return blocks(rows, texts)
+
+    monkeypatch.setattr(csv_rows.CsvRows, "blocks", grown)
+    with pytest.raises(DataError, match="changed while it was read; read it again"):
+        read("a,b\n1,x\n2,y\n")
+
+
 # Large tables
 
 
@@ -602,6 +631,9 @@ _texts = (
 _numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 
+_NO_ENDS = str.maketrans("\r\n", "__")
+
+
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
     """Names, and columns of numbers or of texts that begin with a letter, or of missing values."""
@@ -633,6 +665,11 @@ def test_what_is_written_comes_back_equal(
     block: int,
 ) -> None:
     names, columns = table
+    if quoting == csv.QUOTE_MINIMAL and ends != "\r\n":  # only the line end itself is quoted then
+        columns = [
+            [c.translate(_NO_ENDS) if isinstance(c, str) else c for c in column_]
+            for column_ in columns
+        ]
     file = tmp_path_factory.mktemp("t") / "t.csv"
     with open(file, "w", encoding=encoding, newline="") as opened:
         writer = csv.writer(opened, delimiter=sep, lineterminator=ends, quoting=quoting)

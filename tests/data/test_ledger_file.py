@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_lines_come_back_as_they_were(path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @example(text="", value=-0.0)
 @given(text=st.text(), value=st.none() | st.floats() | st.integers(-(2**70), 2**70))
 def test_any_text_and_any_number_come_back(
@@ -141,7 +142,7 @@ from secchi.data.looks import Look, TestSet
 test = TestSet.of(np.array([1, 2], np.uint64))
 print("ready", flush=True)
 sys.stdin.readline()
-for number in range(100):
+for number in range(30):
     name = f"{sys.argv[2]} {number}"
     look = Look(name, test.fingerprint, "why", datetime.now(UTC), "0.1.0")
     LedgerFile(Path(sys.argv[1])).append(test, look)
@@ -165,7 +166,19 @@ def test_processes_that_add_at_once_lose_no_line(path: Path) -> None:
         process.communicate(timeout=60)
     assert [process.returncode for process in processes] == [0, 0, 0]
     (found,) = LedgerFile(path).overlaps(of_rows(1, 2))
-    assert {line.id for line in found.looks} == {f"{n} {i}" for n in "abc" for i in range(100)}
+    assert {line.id for line in found.looks} == {f"{n} {i}" for n in "abc" for i in range(30)}
+
+
+def test_a_line_waits_for_that_of_another_process(path: Path) -> None:
+    add_lines(path, "a", 1)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.2, other.execute, ["COMMIT"])
+    end.start()
+    add_lines(path, "b", 1)
+    end.join()
+    other.close()
+    assert len(LedgerFile(path).overlaps(of_rows(1))[0].looks) == 2
 
 
 WRITE_AND_DIE = """
@@ -280,7 +293,7 @@ def test_contents_that_cannot_be_are_damage(path: Path, damage: str) -> None:
         LedgerFile(path).overlaps(of_rows(1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_file_cut_short_or_overwritten_is_used_or_called_damaged(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
+from secchi.data.synthetic import SYNTHETIC, Synthetic
 from secchi.data.table import Splitting, TableData
 from secchi.data.task import Kind
 from secchi.errors import DataError, SealedError, SpecError
@@ -357,3 +358,38 @@ def test_a_fingerprint_names_rows_and_splits() -> None:
     changed = frame.copy()
     changed.iloc[0, 0] += 0.1
     assert TableData.from_frame(changed, "species").fingerprint() != data.fingerprint()
+
+
+# ---------------------------------------------------------------- copies, and made-up rows
+
+
+def test_equal_rows_are_never_parted_unless_asked_for(red_wine: Path) -> None:
+    raw = pd.read_csv(red_wine, sep=";")
+    copies = raw.duplicated(keep=False).to_numpy()
+    assert copies.sum() > 300
+
+    def parted(data: TableData) -> int:
+        train, valid = (
+            set(map(tuple, raw.iloc[split.rows - 2].to_numpy()))
+            for split in (data.train, data.valid)
+        )
+        return len(train & valid)
+
+    assert parted(TableData.from_csv(red_wine, "quality")) == 0
+    assert parted(TableData.from_csv(red_wine, "quality", duplicates="apart")) > 20
+
+
+def test_few_columns_of_few_values_are_parted_all_the_same() -> None:
+    frame = pd.DataFrame({"coin": ["head", "tail"] * 50, "dice": [1, 2, 3, 4, 5] * 20})
+    data = TableData.from_frame(frame, "coin")
+    assert len(data.valid) == 20
+
+
+@pytest.mark.parametrize("what", SYNTHETIC.values(), ids=SYNTHETIC)
+def test_made_up_rows_are_a_table(what: type[Synthetic]) -> None:
+    data = TableData.made(what(), seed=3)
+    again = TableData.made(what(), seed=3)
+    assert data.fingerprint() == again.fingerprint()
+    assert TableData.made(what(), seed=3, repeat=1).fingerprint() != data.fingerprint()
+    target = data.task.target
+    assert target.exclusive or target.kind is Kind.REGRESSION

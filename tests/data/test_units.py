@@ -41,10 +41,13 @@ def test_equal_rows_that_may_be_parted_have_names_of_their_own() -> None:
 
 
 def test_a_group_speaks_by_its_number_before_its_rows() -> None:
-    keys, groups = np.arange(4, dtype=np.uint64), np.array([7, 7, -1, 9])
-    before = units_of(keys[:3], None, groups[:3], together=True, by_group=True)
-    after = units_of(keys, None, np.array([7, 7, 7, 9]), together=True, by_group=True)
-    assert before.names[before.of[0]] == after.names[after.of[0]]
+    groups = np.repeat(np.arange(50), 2)
+    before = units_of(np.arange(100, dtype=np.uint64), None, groups, together=True, by_group=True)
+    # Rows of no group join through their content.
+    keys, none = np.arange(100, dtype=np.uint64).repeat(2), np.full(100, -1)
+    joining = np.stack([groups, none], axis=1).ravel()
+    after = units_of(keys, None, joining, together=True, by_group=True)
+    assert before.names[before.of].tolist() == after.names[after.of[::2]].tolist()
 
 
 def test_draws_follow_from_the_seed_and_look_even() -> None:

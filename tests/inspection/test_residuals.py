@@ -52,6 +52,15 @@ def test_a_weight_of_two_is_a_row_twice(diabetes: Predictions, weighted: Weighte
     assert len(once) == (heavy.labels.weights > 0).sum()
 
 
+def test_the_spread_minds_the_weights() -> None:
+    weights, values = np.array([1.0, 2, 4, 1]), np.array([1.0, 2, 0, 5])
+    mean = (weights * values).sum() / 8
+    variance = (weights * (values - mean) ** 2).sum() / (8 - (weights**2).sum() / 8)
+    found = of(values.tolist(), [0, 0, 0, 0], weights.tolist())
+    assert found.spread == pytest.approx(np.sqrt(variance))
+    assert found.spread != pytest.approx(values.std(ddof=1), rel=0.05)
+
+
 def test_the_largest_come_first_with_their_source() -> None:
     found = of([1, 2, 3, 4], [1.5, 2, 0, 6])
     assert [row.source for row in found.largest(3)] == ["c", "d", "a"]

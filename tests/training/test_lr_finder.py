@@ -20,7 +20,8 @@ from secchi.console import Console
 from secchi.data.task import Labels, Target, Task
 from secchi.errors import SpecError
 from secchi.features.cache import FeatureCache
-from secchi.training.loop import Rows, train
+from secchi.seeding import stream
+from secchi.training.loop import ArrayInputs, Rows, train
 from secchi.training.lr_finder import (
     DEFAULT,
     HIGHEST,
@@ -623,3 +624,22 @@ def test_few_looks_have_slopes_too(looks: int) -> None:
     found = suggestions(rates, losses, noisy=False)
     assert 3e-5 < found["steepest"].lr < 3e-4  # the loss falls fastest at 1e-4
     assert found["steepest"].lr < found["still_improving"].lr < 1e-2
+
+
+def test_a_search_computes_its_losses_as_training_does() -> None:
+    """In units, by the loss that the training names, over batches of one size."""
+    number = Task.regress("price")
+    inputs = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    truth = (100 * inputs[:, 0]).astype(np.float32)
+    rows = Rows(ArrayInputs(inputs), Labels(number, (truth,)))
+    net = nn.Linear(3, 1)
+    nn.init.zeros_(net.weight)
+    nn.init.zeros_(net.bias)
+    training = Training("sgd", batch_size=16, loss="l1", weight_decay=0)
+    search = find_lr(
+        net, rows, rows, training, metric="r2", steps=5, units=[50.0], equal_batches=True
+    )
+    order = stream(0, "search order 0").permutation(50)[:48]
+    by_hand = np.abs(truth[order]).reshape(3, 16).mean(axis=1) / 50
+    assert search.losses[:3] == pytest.approx(by_hand, rel=1e-3)  # the rate is next to nothing
+    assert search.valid_losses[0] == pytest.approx(np.abs(truth).mean() / 50, rel=1e-3)

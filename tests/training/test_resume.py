@@ -175,7 +175,7 @@ CASES = {
             matrix_norm=0.01,
             drop_last=True,
             epochs=3,
-            batch_size=16,
+            batch_size=12,
             seed=4,
         ),
         Execution(precision="fp64"),

@@ -46,7 +46,10 @@ def predict(
         print_json({"predictions": records})
         return
     for record in records:
-        screen.line(f"{_answer(record, source)}  {printable(str(record[source]))}")
+        place = printable(str(record[source]))
+        screen.line(
+            f"{_answer(record, source)}  {place if source == 'file' else f'{source} {place}'}"
+        )
     if out is not None:
         screen.line(f"written to {out}")
 

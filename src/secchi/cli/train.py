@@ -11,7 +11,7 @@ import typer
 from secchi.cli import options
 from secchi.cli.options import console, print_json
 from secchi.console import Console
-from secchi.errors import SecchiError, SpecError
+from secchi.errors import DataError, SecchiError, SpecError
 from secchi.files import check_writable
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def train(
     started = time.perf_counter()
     screen = console(as_json)
     check_writable(out.absolute())
+    if not path.exists():
+        raise DataError(f"no such folder or file: {path.absolute()}")
     is_table = path.is_file()
     _refuse_strangers(context, is_table)
     if lr is None and freeze_to is not None:

@@ -16,7 +16,7 @@ from secchi.data.text_columns import NEARLY_ALL, Texts, category, dates_in, shar
 from secchi.errors import DataError
 
 Note = tuple[str, str]
-"""What it is about, in words that fit "more columns …", and the sentence about one column."""
+"""What a column has, in words that fit "more columns with …", and the sentence about it."""
 
 _Placed = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Numbers of rows, and the value of each."""
@@ -51,7 +51,7 @@ def typed_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if twice:
         raise DataError(f"several columns are called {', '.join(map(repr, twice))}; rename them")
     rows = np.arange(len(frame))
-    cells = {number: _cells(frame.iloc[:, number], name) for number, name in enumerate(names)}
+    cells = {j: _cells(frame.iloc[:, j], name) for j, name in enumerate(names)}
     plain = pd.DataFrame(cells, index=rows)
     categories = [j for j, t in enumerate(frame.dtypes) if isinstance(t, pd.CategoricalDtype)]
     columns = Columns(names, commas=False, place="row", categories=categories)
@@ -125,7 +125,7 @@ class Columns:
             values[infinite] = np.nan
         self.present += filled.sum(axis=0)
         self._blocks.append(values)
-        self._filled.append(filled.any(axis=1))
+        self._filled.append(np.any(filled, axis=1))
         self._places.append(places)
         self.rows += len(places)
 
@@ -157,15 +157,15 @@ class Columns:
         numbers = sorted(set(range(len(self.names))).difference(texts, without))
         found = self._numbers()
         notes = [note for j in numbers for note in self._notes_on_numbers(j, int(found[j]))]
-        frame = pd.DataFrame(self._matrix(numbers), columns=numbers, copy=False)
+        called = [self.names[j] for j in numbers]
+        frame = pd.DataFrame(self._matrix(numbers), columns=called, copy=False)
         if texts:
             others, places = {}, self.places()
             for j in texts:
-                others[j], more = self._typed_texts(j, places)
+                others[self.names[j]], more = self._typed_texts(j, places)
                 notes += more
-            frame = pd.concat([frame, pd.DataFrame(others)], axis=1)
-        kept = sorted([*numbers, *texts])
-        frame = frame[kept].set_axis([self.names[j] for j in kept], axis="columns")
+            parts = [frame, pd.DataFrame(others)] if numbers else [pd.DataFrame(others)]
+            frame = pd.concat(parts, axis=1)[[self.names[j] for j in sorted(numbers + texts)]]
         return frame, _in_short(notes)
 
     def _parse(
@@ -283,7 +283,7 @@ def _in_short(notes: Sequence[Note]) -> tuple[str, ...]:
     """The sentences, of each kind the first three and how many more columns it holds for.
 
     >>> _in_short([("dates", f"{name} holds dates") for name in "abcde"])
-    ('a holds dates', 'b holds dates', 'c holds dates', '2 more columns: dates')
+    ('a holds dates', 'b holds dates', 'c holds dates', 'more columns with dates: 2')
     """
     by_kind: defaultdict[str, list[str]] = defaultdict(list)
     for kind, sentence in notes:
@@ -292,12 +292,12 @@ def _in_short(notes: Sequence[Note]) -> tuple[str, ...]:
     for kind, sentences in by_kind.items():
         short += sentences[:_IN_FULL]
         if len(sentences) > _IN_FULL:
-            short.append(f"{len(sentences) - _IN_FULL:,} more columns: {kind}")
+            short.append(f"more columns with {kind}: {len(sentences) - _IN_FULL:,}")
     return tuple(short)
 
 
-def _cells(column: "pd.Series[Any]", name: str) -> NDArray[Any]:
-    """The cells of a column as numbers, or as texts and None.
+def _cells(column: "pd.Series[Any]", name: str) -> "pd.Series[Any]":
+    """The cells of a column as float64, or as texts and None; its index is 0 to n - 1.
 
     Raises:
         DataError: They are neither.
@@ -308,10 +308,8 @@ def _cells(column: "pd.Series[Any]", name: str) -> NDArray[Any]:
     if types.is_complex_dtype(column.dtype):
         raise DataError(f"column {name!r} holds complex numbers; give both parts as columns")
     if types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype):
-        return column.to_numpy(np.float64, na_value=np.nan)
-    texts = np.empty(len(column), dtype=object)
-    texts[:] = [_text(value, name) for value in column.astype(object)]
-    return texts
+        return pd.Series(column.to_numpy(np.float64, na_value=np.nan))
+    return pd.Series([_text(value, name) for value in column.astype(object)], dtype=object)
 
 
 def _text(value: Any, name: str) -> str | None:

@@ -148,6 +148,11 @@ def reader(lines: Iterable[str], separator: str) -> "Reader":
     return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
+def is_blank(record: Sequence[str]) -> bool:
+    """Whether a record is a blank line."""
+    return len(record) < 2 and not "".join(record).strip()
+
+
 def fitted(record: list[str], least: int, most: int) -> list[str] | None:
     """A record with as many fields as the header, or None.
 
@@ -244,7 +249,7 @@ def _records(sample: Sequence[str], separator: str) -> list[list[str]]:
     found: list[list[str]] = []
     try:
         for record in islice(reader(sample, separator), _SAMPLE_RECORDS):
-            if len(record) > 1 or (record and record[0].strip()):
+            if not is_blank(record):
                 found.append(record)
     except csv.Error:  # a quotation mark that is never closed; what came before still tells
         pass

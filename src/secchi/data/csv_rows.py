@@ -130,11 +130,13 @@ class CsvRows:
                 record = next(records)
             except csv.Error:
                 raise self._unclosed(start) from None
+            if csv_dialect.is_blank(record):
+                continue
             row = csv_dialect.fitted(record, self._least, self._most)
             if row is not None:
                 rows.append(row)
                 lines.append(start)
-            elif any(record):
+            else:
                 few_or_many = "fewer" if len(record) < self._most else "more"
                 reason = f"{few_or_many} fields than the header"
                 self.ragged.setdefault(reason, []).append(start)
@@ -155,7 +157,7 @@ def _without_end(block: list[str], text: TextIO) -> Iterator[str]:
     take the end of the file for their end.
     """
     yield from block
-    yield from text
+    yield from iter(text.readline, "")  # from the file itself, it would be closed at the end
     raise csv.Error("unexpected end of data")
 
 

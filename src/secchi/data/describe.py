@@ -226,7 +226,8 @@ class Correlations:
         """Draw the matrix."""
         from secchi.figures.correlations import correlation_matrix
 
-        return correlation_matrix(self.names, self.matrix, self.names[-self.targets :])
+        targets = self.names[len(self.names) - self.targets :]
+        return correlation_matrix(self.names, self.matrix, targets)
 
 
 def _scalars(task: Task, values: tuple[NDArray[Any], ...]) -> dict[str, NDArray[np.float64]]:

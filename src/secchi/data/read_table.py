@@ -112,10 +112,14 @@ class Roles:
         missing = [name for name in dict.fromkeys(named) if name not in known]
         if missing:
             hints = [f"{name!r}{did_you_mean(name, columns)}" for name in missing]
-            some = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
-            raise DataError(f"there is no column {', no column '.join(hints)}; there are: {some}")
+            raise DataError(
+                f"there is no column {', no column '.join(hints)}; there are: {_some(columns)}"
+            )
         if not self.target:
-            raise DataError("no target is named; target='...' says which column is predicted")
+            raise DataError(
+                "no target is named; target='...' (or --target) says which column is predicted; "
+                f"there are: {_some(columns)}"
+            )
         if both := sorted(set(self.target) & set(self.inputs or ())):
             raise DataError(f"{both[0]!r} cannot be both the target and an input")
 
@@ -167,6 +171,7 @@ def read_table(
         )
     notes = [note for aim in aims for note in aim.notes] + notes
     weights, unweighted = _weights(roles.weight_column, arrays)
+    chosen = set(inputs)
     table = Table(
         name,
         frame[inputs],
@@ -179,7 +184,7 @@ def read_table(
         _when(roles.time_column, arrays),
         _part(roles.split_column, arrays),
         row_name,
-        tuple(column for column in columns if column not in set(inputs)),
+        tuple(column for column in columns if column not in chosen),
     )
     skipped = [("no value of the target", int((~known).sum())), ("no weight", unweighted)]
     if weights is not None:
@@ -187,6 +192,10 @@ def read_table(
     if not known.all():
         table = table.take(known)
     return table, notes, [(reason, count) for reason, count in skipped if count]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
 
 def _aims(

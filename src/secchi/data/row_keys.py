@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secchi.data.units import mixed
+
 Keys = NDArray[np.uint64]
 
 
@@ -32,8 +34,8 @@ def row_keys(columns: Mapping[str, NDArray[Any]]) -> Keys:
     total = np.zeros(rows, np.uint64)
     with np.errstate(over="ignore"):
         for name, values in columns.items():
-            total += _mixed(_values(np.asarray(values)) + _digest(name))
-    return _mixed(total)
+            total += mixed(_values(np.asarray(values)) + _digest(name))
+    return mixed(total)
 
 
 def _values(values: NDArray[Any]) -> Keys:
@@ -52,10 +54,3 @@ def _values(values: NDArray[Any]) -> Keys:
 def _digest(text: str) -> np.uint64:
     blob = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     return np.uint64(int.from_bytes(blob[:8], "little"))
-
-
-def _mixed(bits: Keys) -> Keys:
-    """The finalizer of splitmix64 (Steele, Lea and Flood, 2014): every bit depends on every bit."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from secchi.data.describe import Correlations, Description
+    from secchi.data.synthetic import Synthetic
     from secchi.data.table_summary import TableSummary
 
 SCALES = ("zscore", "minmax", "robust", "none")
@@ -52,6 +53,9 @@ class Splitting:
         stable: A row's split follows from its own content alone, so that adding rows moves none;
             then the shares hold on average only.
         stratify: Whether every class is parted in the same shares.
+        duplicates: ``"together"``: equal rows are in one split, as a copy in training tells the
+            answer; ``"apart"``: each goes its own way. None keeps them together unless most rows
+            have copies, as where there are few columns of few values.
         seed: Another seed parts otherwise.
         repeat: Likewise; the number of a repetition.
 
@@ -67,6 +71,7 @@ class Splitting:
     split: str = "random"
     stable: bool = False
     stratify: bool = True
+    duplicates: str | None = None
     seed: int = 0
     repeat: int = 0
 
@@ -79,6 +84,9 @@ class Splitting:
         if self.split not in ("random", "position"):
             hint = did_you_mean(str(self.split), ("random", "position"))
             faults.append(f"split is {self.split!r}, neither random nor position{hint}")
+        if self.duplicates not in (None, "together", "apart"):
+            hint = did_you_mean(str(self.duplicates), ("together", "apart"))
+            faults.append(f"duplicates is {self.duplicates!r}, neither together nor apart{hint}")
         shares = {"valid_fraction": self.valid_fraction, "test": self.test}
         for name, share in shares.items():
             if not (is_number(share) and 0 <= float(share or 0) < 1):
@@ -284,6 +292,33 @@ class TableData:
         return cls.from_frame(frame, target, **options)
 
     @classmethod
+    def made(
+        cls, what: "Synthetic", seed: int = 0, repeat: int = 0, **options: Any
+    ) -> "TableData":
+        """Made-up rows.
+
+        Args:
+            what: Which, such as ``Qwerties(classes=3)``; see :mod:`secchi.data.synthetic`.
+            seed: Names the rows that are drawn, and how they are parted.
+            repeat: Likewise; the number of a repetition.
+            **options: As for :meth:`from_frame`.
+
+        >>> from secchi.data.synthetic import Qwerties
+        >>> TableData.made(Qwerties(classes=2, rows=100))
+        <Qwerties: 80 rows to train, 20 to validate; 2 columns tell class (A, B)>
+        """
+        drawn = what.draw(seed, repeat)
+        task = "class" if drawn.target.exclusive else "number"
+        return cls.from_arrays(
+            drawn.inputs,
+            drawn.values,
+            names=drawn.names,
+            target=drawn.target.name,
+            name=type(what).__name__,
+            **{"task": task, "seed": seed, "repeat": repeat, **options},
+        )
+
+    @classmethod
     def _assemble(
         cls,
         frame: "pd.DataFrame",
@@ -426,7 +461,7 @@ class TableData:
             repeats=repeats,
             labels=_strata(table) if self.splitting.stratify else None,
             groups=table.groups,
-            together=_together(table),
+            together=_together(table, self.splitting),
             seed=self.splitting.seed,
         ):
             part = self._part.copy()
@@ -483,7 +518,7 @@ class TableData:
             test=test,
             labels=_strata(table) if splitting.stratify else None,
             groups=table.groups,
-            together=_together(table),
+            together=_together(table, splitting),
             stable=splitting.stable,
             seed=splitting.seed,
             repeat=splitting.repeat,
@@ -529,10 +564,10 @@ class TableData:
     def _row_weights(self, table: Table) -> NDArray[np.float32] | None:
         if self._class_weights is None:
             return table.weights
-        by_class: NDArray[np.float32] = self._class_weights[table.values[0]]
+        weights: NDArray[np.float32] = self._class_weights[table.values[0]]
         if table.weights is not None:
-            by_class *= table.weights
-        return by_class
+            weights = np.asarray(weights * table.weights)
+        return weights
 
     def _refuse_unusable(self) -> None:
         counts = {name: int((self._part == number).sum()) for name, number in _PARTS.items()}
@@ -671,8 +706,10 @@ def _strata(table: Table) -> NDArray[np.int64] | None:
     return None
 
 
-def _together(table: Table) -> bool:
-    """Whether equal rows stay together: not where few columns make most rows equal."""
+def _together(table: Table, splitting: Splitting) -> bool:
+    """Whether equal rows stay together."""
+    if splitting.duplicates is not None:
+        return splitting.duplicates == "together"
     return len(np.unique(table.keys)) >= (1 - MOST_REPEATED) * len(table)
 
 

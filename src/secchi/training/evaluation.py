@@ -99,7 +99,7 @@ def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution 
             chosen = np.arange(start, min(start + size, len(inputs)))
             given = where_it_fits(partial(_outputs_at, net, inputs, chosen, execution))
             if given is not None:
-                outputs[chosen] = given
+                outputs[start : start + size] = given
                 start += size
             elif size > 1:
                 size = -(-size // 2)

@@ -66,7 +66,7 @@ def losses(
     [3.34901, 0.34901, 1.34901]
     """
     if target.kind is Kind.BINARY:
-        logits, truth = outputs[:, 0], _smoothed(values.to(outputs.dtype), smoothing)
+        logits, truth = outputs.squeeze(1), _smoothed(values.to(outputs.dtype), smoothing)
         return functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     if target.kind is Kind.MULTICLASS:
         return functional.cross_entropy(
@@ -81,7 +81,7 @@ def losses(
         truth = _smoothed(truth, smoothing, len(target.classes))
         answers = functional.log_softmax(outputs, dim=1)
         return functional.kl_div(answers, truth, reduction="none").sum(dim=1)
-    return _OF_NUMBERS[loss or "mse"](outputs[:, 0], truth, delta)
+    return _OF_NUMBERS[loss or "mse"](outputs.squeeze(1), truth, delta)
 
 
 class TaskLoss:
@@ -244,7 +244,7 @@ def _own(loss: Callable[..., Tensor], outputs: Tensor, truth: Tensor, weighed: b
     rows = len(outputs)
     if outputs.shape[1] == 1:
         # Against truth of shape (rows,), a column would be broadcast to (rows, rows).
-        outputs, truth = outputs[:, 0], truth.to(outputs.dtype)
+        outputs, truth = outputs.squeeze(1), truth.to(outputs.dtype)
     if isinstance(loss, nn.Module):
         loss.to(outputs.device, outputs.dtype)
     each = loss(outputs, truth)

@@ -42,11 +42,13 @@ class Penalties:
         self._of_directions = training.matrix_norm
         self._any = bool(training.l1 or training.l2 or training.matrix_norm)
 
-    @torch.no_grad()
     def add_gradients(self) -> None:
         """Add the gradients of the penalties to those of the weights."""
-        if not (self._any and self._weights):
-            return
+        if self._any and self._weights:
+            self._add_gradients()
+
+    @torch.no_grad()
+    def _add_gradients(self) -> None:
         for weight in self._weights:
             if weight.grad is None:  # a layer that the step did not use is penalised too
                 weight.grad = torch.zeros_like(weight)

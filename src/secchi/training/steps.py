@@ -149,6 +149,9 @@ def forward(net: nn.Module, inputs: Tensor, precision: str = "fp32") -> Tensor:
     return outputs.float()
 
 
+_ONE = torch.ones(())
+
+
 def all_finite(tensors: list[Tensor]) -> bool:
     """Whether they hold finite numbers alone; they are on one device, which is asked once.
 
@@ -160,8 +163,8 @@ def all_finite(tensors: list[Tensor]) -> bool:
     if not tensors[0].is_cpu:
         return bool(torch.stack(torch._foreach_norm(tensors)).isfinite().all())
     # What torch's GradScaler asks, in one call: whether something is no number, scaling by one.
-    found, one = torch.zeros(()), torch.ones(())
-    torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, one)
+    found = torch.zeros(())
+    torch._amp_foreach_non_finite_check_and_unscale_(tensors, found, _ONE)
     return not found.item()
 
 
