@@ -1,7 +1,8 @@
 """Makes the figures of the documentation from data that everybody has.
 
 ``python docs/make_images.py`` writes them to ``docs/images``: the schedules from their formulas,
-the search for a learning rate on scikit-learn's handwritten digits, and a drawn picture, augmented.
+the search for a learning rate on scikit-learn's handwritten digits, a drawn picture, augmented, and the
+regions of two half moons.
 """
 
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from secchi import ImageData, Learner
+from secchi import MLP, ImageData, Learner, Moons, TableData
 from secchi.cli.demo import write_digits
 from secchi.console import Console
 from secchi.figures.style import FONT, SERIES
@@ -91,6 +92,14 @@ def house() -> Image.Image:
     return picture
 
 
+def plane() -> Figure:
+    """The regions that a network gives to two half moons."""
+    data = TableData.made(Moons())
+    learn = Learner(data, MLP([16, 16]), console=Console(quiet=True))
+    learn.fit()
+    return learn.boundary().plot()
+
+
 def main() -> None:
     """Write every figure."""
     with tempfile.TemporaryDirectory() as place:
@@ -98,6 +107,7 @@ def main() -> None:
             "schedules": schedules(),
             "find_lr": search(Path(place)),
             "augmented": augmented(Path(place)),
+            "boundary": plane(),
         }
         for name, figure in figures.items():
             figure.savefig(IMAGES / f"{name}.png", dpi=80, bbox_inches="tight")

@@ -5,13 +5,14 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from secchi import FeatureCache, ImageData, Learner
+from secchi import MLP, FeatureCache, ImageData, Learner, Moons, TableData
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = ("training.md", "augmentation.md", "recipe.md")
+PAGES = ("training.md", "augmentation.md", "recipe.md", "tables.md")
 
 _BLOCK = re.compile(r"(<!-- not run -->\n+)?^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _EXAMPLE = re.compile(r"^For example::\n\n((?:(?:    .*)?\n)+)", re.MULTILINE)
@@ -28,6 +29,7 @@ def _small(
     for place, per_class in (("train", 6), ("valid", 4)):
         make_pictures(Path("dogscats") / place, ("cats", "dogs"), per_class, seed=per_class)
     monkeypatch.setenv("SECCHI_CACHE", str(lite0_cache.root))
+    _write_wine(Path("winequality-red.csv"))
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # batches as small as these wait longer for a second core
     yield
@@ -48,7 +50,14 @@ def test_the_examples_of_a_page_run_in_their_order(page: str) -> None:
 @pytest.mark.slow
 def test_the_examples_of_the_learner_run() -> None:
     data = ImageData.from_folders("dogscats", size=64)
-    names: dict[str, object] = {"data": data, "learn": Learner.pretrained("lite0", data)}
+    wine = TableData.from_csv("winequality-red.csv", "quality", above=5, test=True)
+    moons = TableData.made(Moons())
+    names: dict[str, object] = {
+        "data": data,
+        "learn": Learner.pretrained("lite0", data),
+        "net": Learner(wine, MLP([8])),
+        "plane": Learner(moons, MLP([8])),
+    }
     examples = _examples_of(Learner)
     assert len(examples) > 10
     for name, code in examples.items():
@@ -62,6 +71,16 @@ def test_links_lead_somewhere() -> None:
             assert there.exists(), f"{page.name} links to {file}"
             if heading:
                 assert heading in _anchors(there), f"{page.name} links to {file}#{heading}"
+
+
+def _write_wine(file: Path) -> None:
+    """A small table like that of the wines: columns of numbers, and a quality from 3 to 8."""
+    random = np.random.default_rng(0)
+    columns = ["alcohol", "sulphates", "pH", "density", "residual sugar", "chlorides"]
+    values = random.normal(size=(200, len(columns))).round(4)
+    quality = np.clip(np.round(5.5 + values[:, 0] - values[:, 2]), 3, 8).astype(int)
+    lines = [";".join([*map(str, row), str(q)]) for row, q in zip(values, quality, strict=True)]
+    file.write_text("\n".join([";".join([*columns, "quality"]), *lines]) + "\n")
 
 
 def _text(page: str) -> str:

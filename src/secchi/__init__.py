@@ -16,21 +16,35 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from secchi.bundle.bundle import Bundle as Bundle
     from secchi.data.images import ImageData as ImageData
+    from secchi.data.synthetic import Line as Line
+    from secchi.data.synthetic import Moons as Moons
+    from secchi.data.synthetic import Qwerties as Qwerties
+    from secchi.data.synthetic import Rings as Rings
+    from secchi.data.synthetic import Sine as Sine
+    from secchi.data.synthetic import Spirals as Spirals
+    from secchi.data.table import TableData as TableData
     from secchi.data.task import Kind as Kind
     from secchi.data.task import Labels as Labels
     from secchi.data.task import Target as Target
     from secchi.data.task import Task as Task
+    from secchi.data.vault import Ledger as Ledger
     from secchi.errors import SecchiError as SecchiError
+    from secchi.estimators import NetClassifier as NetClassifier
+    from secchi.estimators import NetRegressor as NetRegressor
     from secchi.features.cache import FeatureCache as FeatureCache
     from secchi.inspection.comparison import Comparison as Comparison
     from secchi.inspection.comparison import compare as compare
     from secchi.inspection.predictions import Predictions as Predictions
     from secchi.learner import Learner as Learner
     from secchi.models.backbones import Backbone as Backbone
+    from secchi.models.mlp import MLP as MLP
+    from secchi.models.parts import activation_curves as activation_curves
+    from secchi.models.summary import draw_network as draw_network
     from secchi.training.history import History as History
     from secchi.training.spec import Training as Training
     from secchi.transforms.augment import Augmentation as Augmentation
     from secchi.transforms.images import ImageTransform as ImageTransform
+    from secchi.transforms.table import TableTransform as TableTransform
 
 _HOME = {
     "Augmentation": "secchi.transforms.augment",
@@ -44,12 +58,26 @@ _HOME = {
     "Kind": "secchi.data.task",
     "Labels": "secchi.data.task",
     "Learner": "secchi.learner",
+    "Ledger": "secchi.data.vault",
+    "Line": "secchi.data.synthetic",
+    "MLP": "secchi.models.mlp",
+    "Moons": "secchi.data.synthetic",
+    "NetClassifier": "secchi.estimators",
+    "NetRegressor": "secchi.estimators",
     "Predictions": "secchi.inspection.predictions",
+    "Qwerties": "secchi.data.synthetic",
+    "Rings": "secchi.data.synthetic",
     "SecchiError": "secchi.errors",
+    "Sine": "secchi.data.synthetic",
+    "Spirals": "secchi.data.synthetic",
+    "TableData": "secchi.data.table",
+    "TableTransform": "secchi.transforms.table",
     "Target": "secchi.data.task",
     "Task": "secchi.data.task",
     "Training": "secchi.training.spec",
+    "activation_curves": "secchi.models.parts",
     "compare": "secchi.inspection.comparison",
+    "draw_network": "secchi.models.summary",
 }
 
 __all__ = [
@@ -64,13 +92,27 @@ __all__ = [
     "Kind",
     "Labels",
     "Learner",
+    "Ledger",
+    "Line",
+    "MLP",
+    "Moons",
+    "NetClassifier",
+    "NetRegressor",
     "Predictions",
+    "Qwerties",
+    "Rings",
     "SecchiError",
+    "Sine",
+    "Spirals",
+    "TableData",
+    "TableTransform",
     "Target",
     "Task",
     "Training",
     "__version__",
+    "activation_curves",
     "compare",
+    "draw_network",
 ]
 
 

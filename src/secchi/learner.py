@@ -196,7 +196,7 @@ class Learner:
 
         For example::
 
-            print(Learner.from_run("runs/20261104-101500-wine").test("the choices are made"))
+            print(Learner.from_run(net.save_run()).test("the choices are made"))
         """
         from secchi.table_trainee import model_of
 
@@ -388,7 +388,7 @@ class Learner:
 
         For example::
 
-            learn.draw_network().savefig("network.png")
+            net.draw_network().savefig("network.png")
         """
         from secchi.models.summary import draw_network
 
@@ -406,7 +406,7 @@ class Learner:
 
         For example::
 
-            print(learn.baselines())
+            print(net.baselines())
         """
         return self._table("baselines").baselines()
 
@@ -419,7 +419,7 @@ class Learner:
 
         For example::
 
-            print(learn.slices())
+            print(net.slices())
         """
         return self._table("slices").slices(split, pairs)
 
@@ -431,7 +431,7 @@ class Learner:
 
         For example::
 
-            learn.boundary().plot().savefig("boundary.png")
+            plane.boundary().plot().savefig("boundary.png")
         """
         return self._table("boundaries").boundary(split)
 
@@ -617,7 +617,7 @@ class Learner:
 
         For example::
 
-            print(learn.test("the choices are made"))
+            print(net.test("the choices are made"))
         """
         self.data.open_test(reason)
         return self._look()

@@ -316,6 +316,38 @@ def test_rows_of_which_none_counts_are_refused(side: str, count: int) -> None:
         train(Head(6, 3), sides["training"], sides["validation"], Training(epochs=1))
 
 
+def test_without_validation_rows_every_row_is_trained_on_and_nothing_is_judged() -> None:
+    rows = rows_of()
+    judged, plain = Head(6, 3), Head(6, 3)
+    training = Training(epochs=2, batch_size=16)
+    expected = train(judged, rows, rows_of(seed=1), training)
+    history = train(plain, rows, None, training)
+    assert history.outcome is Outcome.COMPLETED
+    assert history.step_losses == expected.step_losses
+    assert torch.equal(plain.linear.weight, judged.linear.weight)
+    assert not plain.training
+    assert all(math.isnan(e.valid_loss) and e.metrics == {} for e in history.epochs)
+
+
+@pytest.mark.parametrize(("lr", "outcome"), [(1e30, Outcome.COMPLETED), (1e38, Outcome.DIVERGED)])
+def test_without_validation_rows_a_last_step_that_loses_the_weights_is_seen(
+    lr: float, outcome: Outcome
+) -> None:
+    rows = rows_of(Target("price", Kind.REGRESSION))
+    large = Rows(rows.inputs, Labels(rows.labels.task, (1e4 * rows.labels.values[0],)))
+    head = Head(6, 1)
+    training = Training("sgd", lr=lr, epochs=1, batch_size=50, weight_decay=0)
+    history = train(head, large, None, training)
+    assert history.outcome is outcome
+    assert torch.isfinite(head.linear.weight).all()
+
+
+@pytest.mark.parametrize("changes", [{"patience": 3}, {"keep_best": True}])
+def test_rules_that_watch_the_validation_loss_need_one(changes: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match=f"{next(iter(changes))} watches the validation loss"):
+        train(Head(6, 3), rows_of(), None, Training(**changes))  # type: ignore[arg-type]
+
+
 def test_no_rows_have_no_loss_and_no_metrics() -> None:
     found = evaluate(Head(6, 3), rows_of(count=0), metrics=["accuracy"])
     assert found.outputs.shape == (0, 3)

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from secchi.errors import DataError
+from secchi.errors import DataError, SpecError
 from secchi.models.groups import uses_batch_statistics
 from secchi.seeding import stream, stream_seed
 from secchi.training.averaging import WeightAverage
@@ -55,7 +55,7 @@ class Keeper(Protocol):
 def train(
     net: nn.Module,
     train_rows: Rows,
-    valid_rows: Rows,
+    valid_rows: Rows | None,
     training: Training,
     *,
     metrics: Sequence[str] = ("accuracy",),
@@ -82,7 +82,8 @@ def train(
     Args:
         net: What is trained, in place; it is left in evaluation mode.
         train_rows: What it learns from.
-        valid_rows: What it is judged by after every epoch.
+        valid_rows: What it is judged by after every epoch. None where nothing is held out: then
+            there are no metrics, and the validation loss is NaN.
         training: How.
         metrics: Names for :func:`secchi.training.metrics.metric`.
         groups: Its parameters by layer group, first layers first; None takes them as one.
@@ -101,7 +102,8 @@ def train(
     Raises:
         DataError: One side has no rows, or only rows of weight zero; or batch normalisation, where
             it uses the statistics of batches, has but one row.
-        SpecError: More learning rates than layer groups, or a loss that does not suit a target.
+        SpecError: More learning rates than layer groups, a loss that does not suit a target, or
+            rules that watch the validation loss where there are no validation rows.
 
     >>> import numpy as np
     >>> from secchi.data.task import Labels, Task
@@ -116,10 +118,7 @@ def train(
     >>> judged.metrics["accuracy"] > 0.8, judged.outputs.shape
     (True, torch.Size([90, 1]))
     """
-    for name, side in (("training", train_rows), ("validation", valid_rows)):
-        weights = side.labels.weights
-        if not len(side.labels) or (weights is not None and not weights.any()):
-            raise DataError(f"no {name} row counts: there are none, or all have the weight 0")
+    _check_rows(train_rows, valid_rows, training)
     loss = TaskLoss(train_rows.labels.task, training, units)
     execution.place(net)
     state = begin(net, training, groups, first_epoch, execution)
@@ -128,7 +127,8 @@ def train(
     epochs = Epochs(
         state, train_rows, training, loss, execution, mixing, equal_batches, progress, tell, keeper
     )
-    outcome = _verdict(state, training)
+    judged = valid_rows is not None
+    outcome = _verdict(state, training, judged)
     with torch.random.fork_rng(devices=gpus(execution.device)):
         while outcome is None and len(state.epochs) < training.epochs:
             started = time.perf_counter()
@@ -136,7 +136,7 @@ def train(
             if outcome is not None:
                 break
             with _averages_of(state):
-                valid = evaluate(
+                valid = valid_rows and evaluate(
                     net,
                     valid_rows,
                     metrics=metrics,
@@ -149,7 +149,7 @@ def train(
                 observe(state.epochs[-1])
             if keeper:
                 keeper.offer(state)
-            outcome = _verdict(state, training)
+            outcome = _verdict(state, training, judged)
     kept = _settle(state, outcome)
     net.eval()
     outcome = outcome or Outcome.COMPLETED
@@ -162,6 +162,21 @@ def train(
         state.step_losses,
         state.step_rates,
     )
+
+
+def _check_rows(train_rows: Rows, valid_rows: Rows | None, training: Training) -> None:
+    """Refuse sides of which no row counts, and rules that would watch nothing."""
+    for name, side in (("training", train_rows), ("validation", valid_rows)):
+        if side is None:
+            continue
+        weights = side.labels.weights
+        if not len(side.labels) or (weights is not None and not weights.any()):
+            raise DataError(f"no {name} row counts: there are none, or all have the weight 0")
+    if valid_rows is None:
+        watching = [name for name in ("patience", "keep_best") if getattr(training, name)]
+        if watching:
+            fault = "watches the validation loss, and there are no validation rows"
+            raise SpecError("this training cannot be", [f"{name} {fault}" for name in watching])
 
 
 def begin(
@@ -189,10 +204,13 @@ def _averages_of(state: TrainState) -> contextlib.AbstractContextManager[None]:
     return state.average.applied() if state.average else contextlib.nullcontext()
 
 
-def _finish_epoch(state: TrainState, training: Training, valid: Evaluation, seconds: float) -> None:
+def _finish_epoch(
+    state: TrainState, training: Training, valid: Evaluation | None, seconds: float
+) -> None:
     """Write an epoch's record, and let the rules see it."""
     train_loss = state.loss_sum / state.weight_sum if state.weight_sum else float("nan")
-    epoch = Epoch(state.epoch, train_loss, valid.loss, valid.metrics, seconds)
+    valid_loss, metrics = (valid.loss, valid.metrics) if valid else (math.nan, {})
+    epoch = Epoch(state.epoch, train_loss, valid_loss, metrics, seconds)
     state.epochs.append(epoch)
     state.stopping = EarlyStopping(training.patience).update(state.stopping, epoch)
     keep = KeepBest(training.keep_best)
@@ -203,12 +221,19 @@ def _finish_epoch(state: TrainState, training: Training, valid: Evaluation, seco
     state.batch, state.loss_sum, state.weight_sum = 0, 0.0, 0.0
 
 
-def _verdict(state: TrainState, training: Training) -> Outcome | None:
-    """Whether the epochs so far end the run, and how."""
+def _verdict(state: TrainState, training: Training, judged: bool) -> Outcome | None:
+    """Whether the epochs so far end the run, and how.
+
+    Weights that a last step lost are seen by the validation loss, or else looked at.
+    """
     if not state.epochs:
         return None
     last = state.epochs[-1]
-    if not (math.isfinite(last.train_loss) and math.isfinite(last.valid_loss)):
+    if judged:
+        sound = math.isfinite(last.valid_loss)
+    else:
+        sound = all_finite([p.detach() for p in state.optimizer.parameters])
+    if not (sound and math.isfinite(last.train_loss)):
         return Outcome.DIVERGED
     done = len(state.epochs) >= training.epochs
     if not done and EarlyStopping(training.patience).stops(state.stopping):
