@@ -13,6 +13,7 @@ from secchi.console import Console
 from secchi.data.images import ImageData
 from secchi.data.pictures import Scratch
 from secchi.data.table import TableData
+from secchi.data.task import Kind
 from secchi.errors import BundleError, DataError, PictureError, SpecError, did_you_mean
 from secchi.features.cache import FeatureCache, FeatureTable
 from secchi.features.extract import Extraction
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from secchi.inspection.baselines import Baselines
     from secchi.inspection.boundaries import Boundary
     from secchi.inspection.predictions import Predictions
-    from secchi.inspection.slices import Slices
     from secchi.inspection.sealed import TestResult
+    from secchi.inspection.slices import Slices
     from secchi.models.heads import Head
     from secchi.models.network import LayerGroups
     from secchi.models.summary import Summary
@@ -253,6 +254,16 @@ class Learner:
             print(learn.backbone.name)
         """
         return self._pictures("a backbone").backbone
+
+    @property
+    def cache(self) -> FeatureCache:
+        """Where features of pictures are kept.
+
+        For example::
+
+            print(learn.cache.root)
+        """
+        return self._pictures("a cache").cache
 
     @property
     def augmentation(self) -> Augmentation:
@@ -535,7 +546,8 @@ class Learner:
         from secchi.training.plan import SchedulePlan
 
         training = self.training.but(lr=lr, epochs=epochs, **changes)
-        return SchedulePlan.of(training, self._trainee.trained_names, len(self.data.train))
+        names, equal = self._trainee.trained_names, self._trainee.equal_batches
+        return SchedulePlan.of(training, names, len(self.data.train), equal)
 
     def find_lr(
         self, lr: float | Sequence[float] | None = None, *, steps: int = 100, **changes: Any
@@ -576,6 +588,7 @@ class Learner:
                 execution=trainee.execution(rows, training)._replace(compiled=False),
                 mixing=trainee.mixing,
                 units=trainee.units,
+                equal_batches=trainee.equal_batches,
                 metric=self.metrics[0],
                 steps=steps,
                 looks=steps if quick else 20,
@@ -1020,9 +1033,12 @@ def usual_metrics(data: ImageData | TableData) -> list[str]:
 
     Of tables that is the correlation with the truth, of pictures the mean absolute error.
     """
-    names = [default_metric(target) for target in data.task.targets]
-    if isinstance(data, TableData):
-        names = ["r" if name == "mae" else name for name in names]
+    names = [
+        "r"
+        if isinstance(data, TableData) and target.kind is Kind.REGRESSION
+        else default_metric(target)
+        for target in data.task.targets
+    ]
     return list(dict.fromkeys(names))
 
 

@@ -12,7 +12,6 @@ from secchi.console import Console
 from secchi.data.table import TableData
 from secchi.data.task import Kind
 from secchi.errors import BundleError, DataError, SpecError, did_you_mean
-from secchi.features.arrays import ArrayInputs
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training, spread
 from secchi.transforms.table import TableTransform, center_and_scale
@@ -158,7 +157,7 @@ class TableTrainee:
 
     def rows(self, split: str) -> "Rows":
         """The rows of a split, and their labels."""
-        from secchi.training.rows import Rows
+        from secchi.training.rows import ArrayInputs, Rows
 
         return Rows(ArrayInputs(self.inputs(split)), self.data.split(split).labels)
 
@@ -166,6 +165,7 @@ class TableTrainee:
         """What the network says of a split's rows."""
         from secchi.inspection.predictions import Predictions
         from secchi.training.evaluation import outputs_of
+        from secchi.training.rows import ArrayInputs
 
         rows = self.data.split(split)
         outputs = outputs_of(
@@ -231,6 +231,7 @@ class TableTrainee:
         from secchi.inspection.boundaries import boundary
         from secchi.models.heads import log_probabilities
         from secchi.training.evaluation import outputs_of
+        from secchi.training.rows import ArrayInputs
 
         names = [column.name for column in self.transform.columns]
         rows, target = self.data.split(split), self.data.task.target

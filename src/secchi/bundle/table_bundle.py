@@ -16,12 +16,12 @@ from secchi.data.csv_file import read_csv
 from secchi.data.folders import Progress
 from secchi.data.task import Task
 from secchi.errors import BundleError, DataError, SecchiError, SpecError
-from secchi.features.arrays import ArrayInputs
 from secchi.inspection.predictions import Predictions
 from secchi.models.build import build_model, model_to_dict
 from secchi.models.mlp import MLP
 from secchi.models.units import in_units
 from secchi.training.evaluation import outputs_of
+from secchi.training.rows import ArrayInputs
 from secchi.transforms.table import TableTransform
 
 if TYPE_CHECKING:

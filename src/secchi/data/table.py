@@ -292,9 +292,7 @@ class TableData:
         return cls.from_frame(frame, target, **options)
 
     @classmethod
-    def made(
-        cls, what: "Synthetic", seed: int = 0, repeat: int = 0, **options: Any
-    ) -> "TableData":
+    def made(cls, what: "Synthetic", seed: int = 0, repeat: int = 0, **options: Any) -> "TableData":
         """Made-up rows.
 
         Args:
@@ -558,7 +556,7 @@ class TableData:
                 self._table.values[0][self._part == TRAIN], minlength=len(target.classes)
             )
             balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
-            return balanced.astype(np.float32)
+            return np.asarray(balanced, np.float32)
         return _named_weights(self.class_weights, target.classes)
 
     def _row_weights(self, table: Table) -> NDArray[np.float32] | None:

@@ -14,7 +14,7 @@ from secchi.models.heads import log_probabilities
 from secchi.training.execution import ON_CPU, Execution, convolves, threads, threads_for
 from secchi.training.losses import TaskLoss, weighted_mean
 from secchi.training.memory import where_it_fits
-from secchi.training.metrics import metric
+from secchi.training.metrics import metric, suits
 from secchi.training.rows import Inputs, Rows
 from secchi.training.spec import Training
 from secchi.training.steps import forward
@@ -121,7 +121,8 @@ def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, 
     Args:
         labels: What is true.
         outputs: (rows, task.outputs).
-        metrics: Names for :func:`secchi.training.metrics.metric`.
+        metrics: Names for :func:`secchi.training.metrics.metric`; of several targets each has those
+            that suit it.
     """
     several = len(labels.task.targets) > 1
     scores: dict[str, float] = {}
@@ -131,6 +132,8 @@ def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, 
         else:
             answers = log_probabilities(target, outputs[:, columns]).exp().numpy()
         for name in metrics:
+            if several and not suits(name, target):
+                continue
             key = f"{target.name}.{name}" if several else name
             finite = bool(np.isfinite(answers).all())
             value = metric(name)(target, answers, truth, labels.weights) if finite else np.nan

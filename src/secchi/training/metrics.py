@@ -59,7 +59,9 @@ def metric(name: str) -> Metric:
 
 
 def check_metrics(names: Iterable[str], task: Task) -> None:
-    """Refuse names that are none, and metrics that do not suit what is predicted.
+    """Refuse names that are none, and metrics that suit nothing of what is predicted.
+
+    Of several targets one is enough: a metric is measured on those that it suits.
 
     Raises:
         SpecError: With every fault.
@@ -71,9 +73,19 @@ def check_metrics(names: Iterable[str], task: Task) -> None:
         except SpecError as error:
             faults += error.faults
         else:
-            faults += filter(None, (_misfit(name, target) for target in task.targets))
+            misfits = [_misfit(name, target) for target in task.targets]
+            faults += [misfit for misfit in misfits if misfit] if all(misfits) else []
     if faults:
         raise SpecError("these metrics cannot be", faults)
+
+
+def suits(name: str, target: Target) -> bool:
+    """Whether a metric can be measured on a target.
+
+    >>> suits("accuracy", Target("price", Kind.REGRESSION))
+    False
+    """
+    return _misfit(name, target) is None
 
 
 def default_metric(target: Target) -> str:
