@@ -14,10 +14,12 @@ from torch import nn
 
 from secchi.bundle.bundle import Bundle
 from secchi.console import Console
+from secchi.data.synthetic import Moons, Qwerties
 from secchi.data.table import TableData
 from secchi.data.vault import Ledger
 from secchi.errors import BundleError, DataError, SealedError, SpecError
 from secchi.learner import Learner
+from secchi.models.collapse import collapsed
 from secchi.models.mlp import MLP
 from secchi.training.history import Outcome
 from secchi.training.spec import Training
@@ -46,6 +48,29 @@ def test_iris_is_learned() -> None:
     assert predictions.probabilities.shape == (30, 3)
     assert predictions.metric("accuracy") == learn.evaluate("valid")["accuracy"]
     assert set(predictions.predicted_labels) <= {"setosa", "versicolor", "virginica"}
+
+
+def test_iris_and_three_clouds_are_told_apart_and_each_class_is() -> None:
+    three = TableData.made(Qwerties(classes=3))
+    for data in (TableData.from_frame(iris(), "species"), three):
+        folds = [learner(fold, MLP([16])) for fold in data.folds(5)]
+        for fold in folds:
+            fold.fit()
+        assert np.mean([fold.evaluate()["accuracy"] for fold in folds]) >= 0.95
+        each = [fold.predictions().per_class_accuracy() for fold in folds]
+        for name in data.classes:
+            assert np.mean([shares[name] for shares in each]) >= 0.9
+
+
+def test_layers_without_a_nonlinearity_are_one_layer() -> None:
+    data = TableData.from_frame(iris(), "species")
+    learn = learner(data, MLP([16, 8], activation="identity"), precision="fp64")
+    learn.fit(epochs=5)
+    one = collapsed(learn.network)
+    assert one.weight.shape == (3, 4)
+    rows = learn._trainee.example()
+    torch.testing.assert_close(one(rows), learn.network(rows), rtol=1e-12, atol=1e-12)
+    assert one.weight.numel() + one.bias.numel() < learn.summary().parameters
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_others() -> None:
@@ -131,6 +156,35 @@ def test_a_network_that_does_not_fit_is_told() -> None:
     learn = learner(TableData.from_frame(iris(), "species"), nn.Linear(5, 3))
     with pytest.raises(SpecError, match="cannot take rows of 4 numbers"):
         learn.fit()
+
+
+def test_a_table_is_questioned() -> None:
+    learn = learner(TableData.from_frame(load_breast_cancer(as_frame=True).frame, "target"))
+    learn.fit()
+    found = learn.baselines()
+    assert found["logistic regression"].score > 0.9
+    assert found["network"].score == pytest.approx(learn.evaluate()["accuracy"])
+    assert learn.slices().rows == len(learn.data.valid)
+    assert learn.draw_network().axes
+    assert learn.summary().parameters == sum(p.numel() for p in learn.network.parameters())
+    assert learn.memory_estimate() > 0
+    assert learn.plan(epochs=3).plot().axes
+    assert learn.find_lr(steps=30).rates[0] > 0
+    number = learner(
+        TableData.from_frame(load_diabetes(as_frame=True).frame, "target", task="number")
+    )
+    assert number.baselines()["mean"].score < 0.05
+    assert number.slices().measure == "absolute error"
+
+
+def test_two_columns_have_a_boundary() -> None:
+    learn = learner(TableData.made(Moons()), MLP([16]))
+    learn.fit()
+    found = learn.boundary()
+    misses = (~learn.predictions().correct).sum()
+    assert found.missed.sum() == misses
+    with pytest.raises(DataError, match="two columns"):
+        learner(TableData.from_frame(iris(), "species")).boundary()
 
 
 def test_what_is_for_pictures_is_told() -> None:
@@ -301,6 +355,7 @@ def test_a_run_is_opened_again_and_tested(tmp_path: Path) -> None:
     assert again.evaluate("valid") == pytest.approx(learn.evaluate("valid"))
     assert again.test("now").scores == pytest.approx(learn.test("now").scores)
     assert again.test("and again").report.models == 1
+    assert again.record()["test"]["report"]["looks"] == 3
     iris().iloc[:140].to_csv(table, index=False)
     with pytest.raises(DataError, match="have changed since"):
         Learner.from_run(run)

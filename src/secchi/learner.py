@@ -145,6 +145,7 @@ class Learner:
                 compile=compile,
                 seed=self.training.seed,
             )
+        self._tested: TestResult | None = None
         self._epochs = 0
         self._training_seconds = 0.0
 
@@ -662,7 +663,8 @@ class Learner:
         made = self._run.made
         name = made.name if made else model[:12]
         predictions = self._trainee.predictions("test")
-        return look(predictions, scores, seal, model=model, name=name)
+        self._tested = look(predictions, scores, seal, model=model, name=name)
+        return self._tested
 
     def memory_estimate(self, batch_size: int | None = None) -> int:
         """The bytes that a training step would take at most, measured on a few pictures.
@@ -956,6 +958,7 @@ class Learner:
             "train": self.evaluate("train"),
             "valid": self.evaluate("valid"),
             "test_openings": self.data.test_openings,
+            "test": self._tested.to_dict() if self._tested else None,
             "seconds": {**about["seconds"], "training": self._training_seconds},
             "versions": versions(),
         }
