@@ -1,8 +1,8 @@
 """Makes the figures of the documentation from data that everybody has.
 
 ``python docs/make_images.py`` writes them to ``docs/images``: the schedules from their formulas,
-the search for a learning rate on scikit-learn's handwritten digits, a drawn picture, augmented, and the
-regions of two half moons.
+the search for a learning rate on scikit-learn's handwritten digits, a drawn picture, augmented, and
+the regions of two half moons.
 """
 
 import tempfile

@@ -14,6 +14,7 @@ from torch import nn
 
 from secchi.bundle.bundle import Bundle
 from secchi.console import Console
+from secchi.data.looks import TestSet
 from secchi.data.synthetic import Moons, Qwerties
 from secchi.data.table import TableData
 from secchi.data.vault import Ledger
@@ -367,3 +368,155 @@ def test_a_shown_run_of_many_epochs_is_short(capsys: pytest.CaptureFixture[str])
     data = TableData.from_frame(iris(), "species")
     Learner(data, MLP([4]), QUICK.but(epochs=200)).fit()
     assert 10 < len(capsys.readouterr().out.splitlines()) < 30
+
+
+# ---------------------------------------------------------------- what a review found
+
+
+def test_a_module_is_copied_so_that_folds_do_not_learn_of_each_other() -> None:
+    net = nn.Linear(4, 3)
+    before = net.weight.detach().clone()
+    data = TableData.from_frame(iris(), "species")
+    learns = [learner(fold, net, precision="fp64") for fold in data.folds(2)]
+    for learn in learns:
+        learn.fit(epochs=1)
+    assert torch.equal(net.weight, before)
+    assert net.weight.dtype == torch.float32
+    assert learns[0].network is not learns[1].network
+
+
+def codes(rows: int = 60) -> pd.DataFrame:
+    names = np.array(["01", "02", "A1"])[np.arange(rows) % 3]
+    return pd.DataFrame({"zip": names, "x": np.linspace(0, 1, rows), "kind": names == "A1"})
+
+
+def test_columns_are_at_prediction_what_they_were_in_training(tmp_path: Path) -> None:
+    learn = learner(TableData.from_frame(codes().assign(kind=codes()["zip"]), "kind"), MLP([8]))
+    learn.fit(epochs=30)
+    few = codes()[codes()["zip"] != "A1"].drop(columns="kind")
+    few.to_csv(tmp_path / "few.csv", index=False)
+    for rows in (few, tmp_path / "few.csv"):
+        assert (learn.predict(rows).predicted_labels == few["zip"]).mean() > 0.9
+    with pytest.raises(DataError, match="holds dates"):
+        learn.predict(few.assign(x=pd.date_range("2026-01-01", periods=len(few))))
+    stray = few.astype({"x": object}).assign(x=lambda f: ["?!", *f["x"][1:]])
+    with pytest.warns(UserWarning, match="'x'"):
+        assert len(learn.predict(stray)) == len(few)
+
+
+def test_rows_that_are_left_out_at_prediction_are_told(tmp_path: Path) -> None:
+    learn = learner(TableData.from_frame(iris(), "species"))
+    text = iris().to_csv(index=False).splitlines()
+    text[3] += ",1"
+    (tmp_path / "ragged.csv").write_text("\n".join(text) + "\n")
+    with pytest.warns(UserWarning, match="rows left out"):
+        found = learn.predict(tmp_path / "ragged.csv")
+    assert 4 not in found.sources
+    assert len(found) == 149
+
+
+def test_separator_and_encoding_of_training_hold_at_prediction(tmp_path: Path) -> None:
+    frame = codes().assign(kind=np.where(codes()["zip"] == "A1", "да", "нет"))
+    frame.to_csv(tmp_path / "a.csv", sep="^", index=False, encoding="cp1251")
+    said = {"sep": "^", "encoding": "cp1251"}
+    learn = learner(TableData.from_csv(tmp_path / "a.csv", "kind", **said), out=tmp_path / "runs")
+    learn.fit(epochs=20)
+    run = learn.save_run()
+    assert (Bundle.load(run).predict(tmp_path / "a.csv").predicted_labels == frame["kind"]).all()
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    again = learn.bundle().predict(tmp_path / "b.csv", sep=",", encoding="utf-8")
+    assert (again.predicted_labels == frame["kind"]).all()
+
+
+def test_an_array_has_the_columns_that_training_was_given() -> None:
+    found = load_breast_cancer()
+    X = np.hstack([np.ones((len(found.data), 1)), found.data])
+    learn = learner(TableData.from_arrays(X, found.target), MLP([8]))
+    learn.fit(epochs=5)
+    assert np.array_equal(learn.predict(X).outputs, learn.predict(X[:, 1:]).outputs)
+
+
+def test_a_column_that_never_changed_in_training_does_not_count() -> None:
+    frame = codes().assign(year=np.where(np.arange(60) < 40, 2e5, 3e5))
+    says = np.where(np.arange(60) < 40, "train", "valid")
+    data = TableData.from_frame(frame.assign(part=says), "kind", split_column="part")
+    learn = learner(data, MLP([8]))
+    learn.fit()
+    assert learn.evaluate()["loss"] < 1
+
+
+def test_every_look_at_the_test_set_counts_whatever_it_is_for() -> None:
+    data = TableData.from_frame(iris(), "species", test=True)
+    learn = learner(data, MLP([8]))
+    learn.fit(epochs=1)
+    assert learn.test("now").report.looks == 1
+    learn.slices("test")
+    learn.predictions("test")
+    learn.evaluate("test")
+    assert learn.test("again").report.looks == 5
+
+
+def test_what_cannot_be_judged_opens_nothing(tmp_path: Path) -> None:
+    table = tmp_path / "iris.csv"
+    iris().to_csv(table, index=False)
+    data = TableData.from_csv(table, "species", test=True, seed=np.int64(3))
+    own = QUICK.but(loss=nn.CrossEntropyLoss(reduction="none"), epochs=1)
+    learn = learner(data, MLP([8]), own, out=tmp_path / "runs")
+    learn.fit()
+    run = learn.save_run()
+    again = Learner.from_run(run, console=Console(quiet=True))
+    with pytest.raises(SpecError, match="one's own"):
+        again.test("now")
+    assert Ledger().looks(TestSet.of(data.splits["test"].keys)).here == ()
+    given = Learner.from_run(run, console=Console(quiet=True), training=own)
+    assert given.test("now").scores["loss"] > 0
+
+
+def test_a_run_that_is_opened_and_saved_again_keeps_what_it_was(tmp_path: Path) -> None:
+    table = tmp_path / "iris.csv"
+    iris().to_csv(table, index=False)
+    learn = learner(TableData.from_csv(table, "species"), MLP([8]), out=tmp_path / "runs")
+    learn.fit(epochs=2)
+    run = learn.save_run()
+    before = json.loads((run / "run.json").read_text())
+    again = Learner.from_run(run, console=Console(quiet=True))
+    assert again.history is not None
+    assert len(again.history.epochs) == 2
+    again.save_run()
+    after = json.loads((run / "run.json").read_text())
+    for name in ("outcome", "epochs", "training", "valid", "train"):
+        assert after[name] == before[name]
+
+
+def test_a_killed_run_is_not_taken_over_for_another_loss(tmp_path: Path) -> None:
+    frame = load_diabetes(as_frame=True).frame
+    data = TableData.from_frame(frame, "target", task="number")
+
+    def trained(delta: float) -> Learner:
+        training = QUICK.but(loss=nn.HuberLoss(delta=delta), epochs=2)
+        learn = learner(data, MLP([4]), training, out=tmp_path / "runs", resume="auto")
+        learn.fit()
+        learn._run._release()  # as the end of the process does
+        return learn
+
+    first, other, again = trained(1.0), trained(0.01), trained(1.0)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert other.evaluate() != first.evaluate() == again.evaluate()
+
+
+def test_several_targets_are_questioned_one_by_one() -> None:
+    frame = load_diabetes(as_frame=True).frame.assign(
+        sick=lambda f: np.where(f["target"] > 150, "yes", "no")
+    )
+    learn = learner(TableData.from_frame(frame, ["target", "sick"], task={"target": "number"}))
+    learn.fit(epochs=2)
+    assert learn.slices(target="sick").measure == "error rate"
+    assert learn.baselines("target").metric == "r2"
+
+
+def test_no_value_in_any_training_row_is_told() -> None:
+    frame = codes().assign(part=np.where(np.arange(60) < 40, "train", "valid"))
+    frame.loc[:39, "zip"] = None
+    data = TableData.from_frame(frame, "kind", inputs=["zip"], split_column="part")
+    with pytest.raises(DataError, match="has a value in any training row"):
+        learner(data).fit()

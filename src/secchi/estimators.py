@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from secchi.data.task import Kind, Labels, Target, Task
+from secchi.errors import SpecError
 from secchi.models.build import build_model
 from secchi.models.heads import log_probabilities
 from secchi.models.mlp import MLP
@@ -29,6 +30,8 @@ from secchi.training.losses import check_loss
 from secchi.training.rows import ArrayInputs, Rows
 from secchi.training.spec import Training
 from secchi.transforms.table import center_and_scale
+
+_PRECISIONS = ("fp64", "fp32")
 
 
 class _Net(BaseEstimator):  # type: ignore[misc]
@@ -92,9 +95,13 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         )
         task = labels.task
         check_loss(training, task)
+        if self.precision not in _PRECISIONS:
+            fault = f"precision is {self.precision!r}, neither fp64 nor fp32"
+            raise SpecError("this estimator cannot be", [fault])
         scales = [center_and_scale(column, self.scale) for column in inputs.T.astype(np.float64)]
         self.center_ = np.array([center for center, _ in scales])
-        self.scale_ = np.array([scale for _, scale in scales])
+        # Nothing is learned of a column that never changes: whatever it holds later is 0.
+        self.scale_ = np.array([scale or np.inf for _, scale in scales])
         model = copy.deepcopy(self.model)  # a module that was given stays as it is
         if model is None:
             model = MLP(
@@ -316,7 +323,7 @@ class NetRegressor(RegressorMixin, _Net):  # type: ignore[misc]
         y = column_or_1d(y, warn=True)
         task = Task.regress("target")
         center, unit = center_and_scale(y.astype(np.float64), self.target_scale)
-        self._fit(X, Labels(task, (task.target.encode(y),)), center, unit)
+        self._fit(X, Labels(task, (task.target.encode(y),)), center, unit or 1.0)
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """The façade: what a person types."""
 
+import dataclasses
 import datetime
 import json
 import os
@@ -189,7 +190,8 @@ class Learner:
 
         Args:
             run: The run's folder.
-            **options: As for :class:`Learner`, such as ``console``.
+            **options: As for :class:`Learner`, such as ``console``; ``training`` where its loss is
+                one's own, which no file holds.
 
         Raises:
             BundleError: It is no run on a table, or not as it was written; or the network is a
@@ -215,12 +217,17 @@ class Learner:
                 f"the rows of {record['source']['path']} have changed since the run {folder.name}: "
                 "its test set is not the one that was sealed"
             )
-        training = Training.from_dict(record["training"])
-        given = {"metrics": record["metrics"], "precision": record["precision"], **options}
-        learn = cls(data, model_of(record), training, out=folder.parent, **given)
+        given = {
+            "training": Training.from_dict(record["training"]),
+            "metrics": record["metrics"],
+            "precision": record["precision"],
+            **options,
+        }
+        learn = cls(data, model_of(record), out=folder.parent, **given)
+        learn._bring_back(folder / "checkpoint")
         learn._run = RunFolder.at(folder)
-        learn._trainee.read_checkpoint(folder / "checkpoint", {})
-        learn._epochs = int(record["epochs"])
+        if learn.history and "training" in options:
+            learn.history = dataclasses.replace(learn.history, training=learn.training)
         return learn
 
     # ---------------------------------------------------------------- what trains
@@ -409,31 +416,39 @@ class Learner:
 
     # ---------------------------------------------------------------- questions about a table
 
-    def baselines(self) -> "Baselines":
+    def baselines(self, target: str | None = None) -> "Baselines":
         """What simpler methods come to on the same rows: the right tool first.
 
         The majority or the mean, logistic or linear regression, k-means and gradient-boosted trees
         learn from the training rows, and are judged by the validation rows like the network, with
         the difference and its interval.
 
+        Args:
+            target: Which, of several.
+
         For example::
 
             print(net.baselines())
         """
-        return self._table("baselines").baselines()
+        return self._table("baselines").baselines(target)
 
-    def slices(self, split: str = "valid", *, pairs: bool = False) -> "Slices":
+    def slices(
+        self, split: str = "valid", *, target: str | None = None, pairs: bool = False
+    ) -> "Slices":
         """Which ranges of which columns give trouble, the worst first, and whether that is noise.
 
         Args:
             split: Of which rows.
+            target: Which, of several.
             pairs: Whether two columns at a time are looked at too.
 
         For example::
 
             print(net.slices())
         """
-        return self._table("slices").slices(split, pairs)
+        found = self._table("slices").slices(split, target, pairs)
+        self._count_look(split)
+        return found
 
     def boundary(self, split: str = "valid") -> "Boundary":
         """What a network on two columns says everywhere; ``.plot()`` draws the regions.
@@ -445,7 +460,9 @@ class Learner:
 
             plane.boundary().plot().savefig("boundary.png")
         """
-        return self._table("boundaries").boundary(split)
+        found = self._table("boundaries").boundary(split)
+        self._count_look(split)
+        return found
 
     # ---------------------------------------------------------------- training
 
@@ -462,10 +479,11 @@ class Learner:
         A second call goes on from where the first one ended.
 
         Args:
-            lr: The learning rate; None takes the one of :attr:`training` (0.01). Two are those of
-                the first and the last trained layer group, with the ones between in even ratios;
-                more are shared out over the groups in their order, the last one for the head.
-            epochs: Passes over the training pictures; None likewise (10).
+            lr: The learning rate; None takes the one of :attr:`training` (0.01, or 0.003 for a
+                table). Two are those of the first and the last trained layer group, with the ones
+                between in even ratios; more are shared out over the groups in their order, the last
+                one for the head.
+            epochs: Passes over the training rows; None likewise: 10, or 100 for a table.
             metrics: What is measured after each epoch; None takes :attr:`metrics`.
             **changes: Other fields of :class:`secchi.Training` for this call, such as batch_size,
                 optimizer, schedule, ema; or cycles, cycle_len and cycle_mult for restarts.
@@ -496,6 +514,7 @@ class Learner:
         trainee.will_train()  # also where training is interrupted
         history = journal.finished(key, trainee.trained) if journal else None
         if history is not None:
+            history = dataclasses.replace(history, training=training)  # with a loss of one's own
             for epoch in history.epochs:
                 show(epoch)
         else:
@@ -610,9 +629,7 @@ class Learner:
             print(learn.evaluate("valid")["accuracy"])
         """
         if split == "test":
-            result = self._look()
-            self.console.line(str(result.report))
-            return result.scores
+            return self._count_look(split)
         judged = self._judged(split)
         return {"loss": judged.loss, **judged.metrics}
 
@@ -633,8 +650,22 @@ class Learner:
 
             print(net.test("the choices are made"))
         """
+        self._trainee.check(self._last_training())
+        self._trainee.prepare()  # faults before the ledger says that it was opened
         self.data.open_test(reason)
         return self._look()
+
+    def _count_look(self, split: str) -> dict[str, float]:
+        """Where a split is the test split, count the look at it, and say how many there were."""
+        if split != "test":
+            return {}
+        result = self._look()
+        self.console.line(str(result.report))
+        return result.scores
+
+    def _last_training(self) -> Training:
+        """How it was trained last; before, how it would be."""
+        return self.history.training if self.history else self.training
 
     def _judged(self, split: str) -> "Evaluation":
         from secchi.training.evaluation import evaluate
@@ -645,7 +676,7 @@ class Learner:
             trainee.rows(split),
             metrics=self.metrics,
             execution=trainee.execution(),
-            training=self.history.training if self.history else self.training,
+            training=self._last_training(),
             units=trainee.units,
         )
 
@@ -720,8 +751,8 @@ class Learner:
             learn.predictions("valid").plot(count=4).savefig("predictions.png")
         """
         predictions = self._trainee.predictions(split)
-        if split == "test" and predictions.labels is not None:
-            self.console.line(str(self._look().report))
+        if predictions.labels is not None:
+            self._count_look(split)
         return predictions
 
     def tta(
@@ -896,17 +927,25 @@ class Learner:
         for folder in folders:
             record = read_record(folder)
             if record.get("of") == self._trainee.identity():
-                self._trainee.read_checkpoint(folder, record)
-                self._epochs = int(record["epochs"])
-                said = record.get("history")
-                self.history = History.from_dict(json.loads(said)) if said else None
+                self._bring_back(folder)
                 return self
         if folders:
             raise BundleError(
-                f"{name!r} was saved in {out} only for other classes or another backbone"
+                f"{name!r} was saved in {out} only for other classes, another network, or rows "
+                "that are prepared otherwise"
             )
         known = sorted({p.name for p in out.glob("*/checkpoints/[!.]*")})
         raise BundleError(f"nothing called {name!r} was saved in {out}{did_you_mean(name, known)}")
+
+    def _bring_back(self, folder: Path) -> None:
+        """Take over a checkpoint: weights, epochs, history."""
+        from secchi.training.checkpoint import read_record
+
+        record = read_record(folder)
+        self._trainee.read_checkpoint(folder, record)
+        self._epochs = int(record["epochs"])
+        said = record.get("history")
+        self.history = History.from_dict(json.loads(said)) if said else None
 
     def save_run(self) -> Path:
         """Write everything about this run into its folder: the record, history and model.
@@ -951,7 +990,7 @@ class Learner:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "task": self.data.task.to_dict(),
             **about,
-            "training": (self.history.training if self.history else self.training).to_dict(),
+            "training": self._last_training().to_dict(),
             "metrics": list(self.metrics),
             "epochs": self._epochs,
             "outcome": self.history.outcome.value if self.history else "not trained",
@@ -994,7 +1033,7 @@ class Learner:
             self._trainee.prepare()
             key = {
                 **self._trainee.key(),
-                "training": self.training.to_dict(),
+                "training": _plain(self.training),
                 "purpose": self._purpose,
             }
             named = None if self._resume in ("auto", "fresh") else self._resume
@@ -1008,7 +1047,7 @@ class Learner:
     def _call(self, training: Training, metrics: Sequence[str]) -> dict[str, Any]:
         """What one call of :meth:`fit` does."""
         return {
-            "training": training.to_dict(),
+            "training": _plain(training),
             "metrics": list(metrics),
             "first_epoch": self._epochs,
             **self._trainee.start(),
@@ -1029,6 +1068,13 @@ class Learner:
                 "this learner learns from a table", [f"{what} is only there for pictures"]
             )
         return self._trainee
+
+
+def _plain(training: Training) -> dict[str, Any]:
+    """A training as plain values, in which two losses of one's own differ where they do."""
+    from secchi.training.own_loss import loss_identity
+
+    return training.to_dict() | {"loss": loss_identity(training.loss)}
 
 
 def usual_metrics(data: ImageData | TableData) -> list[str]:

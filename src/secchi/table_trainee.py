@@ -42,7 +42,8 @@ class TableTrainee:
 
     Args:
         data: The table.
-        model: Anything that :func:`secchi.models.build.build_model` takes; None takes ``MLP()``.
+        model: Anything that :func:`secchi.models.build.build_model` takes; None takes ``MLP()``. Of
+            a module a copy is trained, so that one can be given to several.
         console: Where lines and progress go.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; auto is the processor, which such
             networks are faster on.
@@ -87,6 +88,11 @@ class TableTrainee:
         """How rows are prepared, as the training rows have it."""
         if self._transform is None:
             self._transform = TableTransform.fit(self.data.train.frame, self.data.scale)
+            if not self._transform.width:
+                raise DataError(
+                    f"no column of {self.data.name} has a value in any training row: there is "
+                    "nothing to learn from"
+                )
         return self._transform
 
     @property
@@ -96,12 +102,15 @@ class TableTrainee:
             from secchi.models.build import build_model
             from secchi.models.units import in_units
 
-            net = build_model(self.model, self.transform.width, self.data.task.outputs, self._seed)
+            model = copy.deepcopy(self.model)
+            net = build_model(model, self.transform.width, self.data.task.outputs, self._seed)
             centers, scales = self._centers_and_scales()
             plain = not any(centers) and set(scales) == {1.0}
             self._network = in_units(net, None if plain else centers, scales)
             if self.precision == "fp64":
                 self._network.double()
+            elif self.execution().device == "mps":  # which has no float64
+                self._network.float()
         return self._network
 
     @property
@@ -137,7 +146,8 @@ class TableTrainee:
         for target, values in zip(labels.task.targets, labels.values, strict=True):
             center, scale = 0.0, 1.0
             if target.kind is Kind.REGRESSION:
-                center, scale = center_and_scale(values.astype(np.float64), self.data.target_scale)
+                center, scale = center_and_scale(values, self.data.target_scale)
+                scale = scale or 1.0
             centers += [center] * target.outputs
             scales += [scale] * target.outputs
         return centers, scales
@@ -187,26 +197,29 @@ class TableTrainee:
 
     # ---------------------------------------------------------------- questions
 
-    def baselines(self) -> "Baselines":
+    def baselines(self, target: str | None = None) -> "Baselines":
         """What simpler methods come to on the same rows, beside the network."""
         from secchi.inspection.baselines import baselines
 
         train, valid = self.data.train.labels, self.data.valid.labels
-        target = self.data.task.target
+        name = self.data.task.target.name if target is None else target
+        network = self.predictions("valid").target(name)
+        place = self.data.task.names.index(name)
         return baselines(
-            (self.inputs("train"), train.values[0]),
-            (self.inputs("valid"), valid.values[0]),
-            target,
+            (self.inputs("train"), train.values[place]),
+            (self.inputs("valid"), valid.values[place]),
+            network.task.target,
             weights=(train.weights, valid.weights),
             seed=self._seed,
-            network=self.predictions("valid"),
+            network=network,
         )
 
-    def slices(self, split: str, pairs: bool) -> "Slices":
+    def slices(self, split: str, target: str | None, pairs: bool) -> "Slices":
         """Which ranges of which columns the network errs in."""
         from secchi.inspection.slices import slices
 
         found = self.predictions(split)
+        found = found.target(self.data.task.target.name if target is None else target)
         costs: NDArray[Any] | None
         if found.task.target.exclusive:
             costs, measure = ~found.correct, "error rate"
@@ -366,6 +379,8 @@ class TableTrainee:
             self.model,
             copy.deepcopy(self.trained).to("cpu").eval(),
             self.data.beside,
+            self.data.given,
+            self.data.reading,
         )
 
 

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
 from secchi.data.synthetic import SYNTHETIC, Synthetic
@@ -247,23 +245,6 @@ def test_rows_split_by_position_are_warned_about_where_they_are_ordered() -> Non
     assert not TableData.from_frame(mixed, "species", split="position").notes
 
 
-@given(st.data())
-@settings(max_examples=25, deadline=None)
-def test_no_row_is_in_two_splits(data: st.DataObject) -> None:
-    rows = data.draw(st.integers(12, 80))
-    values = data.draw(st.lists(st.sampled_from("ab"), min_size=rows, max_size=rows))
-    if len(set(values)) < 2 or min(map(values.count, "ab")) < 4:
-        return
-    table = TableData.from_arrays(
-        np.random.default_rng(0).normal(size=(rows, 2)),
-        values,
-        test=data.draw(st.booleans()),
-        seed=data.draw(st.integers(0, 3)),
-    )
-    joined = np.concatenate([split.rows for split in table.splits.values()])
-    assert sorted(joined) == list(range(rows))
-
-
 def test_default_shares() -> None:
     assert (Splitting().valid_fraction, Splitting().test) == (0.2, 0.0)
     assert (Splitting(test=True).valid_fraction, Splitting(test=True).test) == (0.1, 0.1)
@@ -393,3 +374,118 @@ def test_made_up_rows_are_a_table(what: type[Synthetic]) -> None:
     assert TableData.made(what(), seed=3, repeat=1).fingerprint() != data.fingerprint()
     target = data.task.target
     assert target.exclusive or target.kind is Kind.REGRESSION
+
+
+# ---------------------------------------------------------------- what a review found
+
+
+def test_what_is_parted_by_time_position_or_a_column_is_not_parted_at_random() -> None:
+    frame = people().assign(
+        day=pd.date_range("2026-01-01", periods=60), part=["train", "valid", "test"] * 20
+    )
+    for options in (
+        {"time_column": "day", "drop": ["part"]},
+        {"split_column": "part", "drop": ["day"]},
+        {"split": "position", "drop": ["part", "day"]},
+    ):
+        data = TableData.from_frame(frame, "buys", **options)
+        for call in (lambda: list(data.folds(3)), lambda: data.resplit(repeat=1)):  # noqa: B023
+            with pytest.raises(DataError, match="is parted by"):
+                call()
+    with pytest.raises(SpecError, match="test is given beside split_column"):
+        TableData.from_frame(frame, "buys", split_column="part", drop=["day"], test=True)
+
+
+def test_groups_stay_whole_where_the_first_rows_train() -> None:
+    frame = people().assign(patient=np.arange(60) % 7)
+    data = TableData.from_frame(frame, "buys", group_column="patient", split="position")
+    train, valid = ({r % 7 for r in split.rows} for split in (data.train, data.valid))
+    assert not train & valid
+
+
+def test_copies_of_rows_with_other_numbers_are_copies() -> None:
+    once = people(40)
+    frame = pd.concat([once, once], ignore_index=True).assign(row_id=np.arange(80))
+    data = TableData.from_frame(frame, "buys")
+    train, valid = ({r % 40 for r in split.rows} for split in (data.train, data.valid))
+    assert not train & valid
+
+
+def test_notes_and_descriptions_tell_nothing_of_sealed_rows() -> None:
+    frame = iris()
+    frame["species"] = ["seen", "too"] * 60 + ["secret"] * 30
+    data = TableData.from_frame(frame, "species", split="position", test=0.2)
+    assert not any("secret" in note for note in data.notes)
+    texts = people(100).assign(town=["Ulm"] * 45 + ["Bonn"] * 45 + ["Jena"] * 10)
+    described = TableData.from_frame(texts, "buys", split="position", test=True).describe()
+    assert "Jena" not in described.categories[0].levels
+
+
+def test_large_whole_numbers_stay_numbers(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=40) * 1e30
+    lines = [f"{n},{value:.0f}" for n, value in enumerate(np.abs(values))]
+    (tmp_path / "large.csv").write_text("x,q\n" + "\n".join(lines) + "\n")
+    data = TableData.from_csv(tmp_path / "large.csv", "q")
+    assert data.task.target.kind is Kind.REGRESSION
+    assert data.train.targets.min() > 0
+
+
+def test_numbers_far_from_zero_keep_what_they_differ_by() -> None:
+    x = np.arange(40.0)
+    data = TableData.from_arrays(x[:, None], 5e8 + 0.25 * x, task="number")
+    assert len(np.unique(data.train.targets)) == 32
+
+
+def test_targets_of_frames_are_read_like_those_of_files(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(40.0) ** 2, "y": ["n", "p", "?", ""] * 10})
+    frame.to_csv(tmp_path / "same.csv", index=False)
+    own = TableData.from_frame(frame, "y")
+    file = TableData.from_csv(tmp_path / "same.csv", "y")
+    assert own.classes == file.classes == ("n", "p")
+    assert own.skipped == file.skipped == [("no value of the target", 20)]
+    text = frame.assign(y=[f"{v:.2f}" for v in np.linspace(0, 1, 40)])
+    assert TableData.from_frame(text, "y").task.target.kind is Kind.REGRESSION
+    with pytest.raises(DataError, match="holds dates"):
+        TableData.from_frame(frame.assign(y=pd.date_range("2026-01-01", periods=40)), "y")
+
+
+def test_arguments_come_in_many_forms() -> None:
+    X, names = load_iris(return_X_y=True)[0], np.array(["a", "b", "c", "d"])
+    y = np.repeat([0, 1, 2], 50)
+    assert TableData.from_arrays(X, y, names=names).inputs == list("abcd")
+    frame = pd.DataFrame(X).assign(y=y)
+    assert TableData.from_frame(frame, "y", drop=0).inputs == ["1", "2", "3"]
+    assert TableData.from_frame(frame, "y", inputs=frame.columns[:2]).inputs == ["0", "1"]
+    assert TableData.from_frame(pd.DataFrame(X), 3, task="number").task.names == ("3",)
+    assert TableData.from_frame(frame, "y", inputs=["0", "1"], drop=["1"]).inputs == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"target": "buys", "above": "2"}, "above is '2'"),
+        ({"target": "age", "above": {"aeg": 2}}, "'aeg', which is no target; did you mean age"),
+        ({"target": "age", "task": {"age": "distribution"}}, "alone is no distribution"),
+        ({"target": ["age", "income"], "task": "distribution"}, "add up to 1"),
+    ],
+)
+def test_more_that_cannot_be_is_told(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(DataError, match=fault):
+        TableData.from_frame(people(), **options)
+
+
+def test_a_class_that_only_validates_is_not_weighed_up() -> None:
+    frame = people(90).assign(
+        buys=["yes", "no"] * 30 + ["maybe"] * 30, part=["train"] * 60 + ["valid"] * 30
+    )
+    data = TableData.from_frame(frame, "buys", split_column="part", class_weights="balanced")
+    assert data.valid.labels.weights is not None
+    assert data.valid.labels.weights.tolist() == [1.0] * 30
+
+
+def test_a_column_that_is_empty_where_it_is_seen_is_described() -> None:
+    frame = people(100).assign(late=[np.nan] * 90 + [1.0] * 10)
+    data = TableData.from_frame(frame, "buys", split="position", test=True)
+    late = {column.name: column for column in data.describe().numbers}["late"]
+    assert late.missing == 90
+    assert "late" in str(data.describe())

@@ -59,7 +59,7 @@ def test_several_labels_are_encoded_as_a_row_of_zeros_and_ones() -> None:
 
 def test_numbers_are_encoded_as_they_are() -> None:
     numbers = Task.regress("age").target.encode([1, 2.5, -3])
-    assert numbers.dtype == np.float32
+    assert numbers.dtype == np.float64
     assert numbers.tolist() == [1, 2.5, -3]
 
 

@@ -140,7 +140,11 @@ def test_columns_that_cannot_be_are_errors(columns: dict[str, Any], fault: str) 
 @pytest.mark.parametrize(
     ("columns", "warning", "prepared"),
     [
-        ({"x": [2.0], "pet": ["emu"]}, "'pet' that was not in training, such as 'emu'", [0, 0, 0]),
+        (
+            {"x": [2.0], "pet": ["emu"]},
+            "'pet' that was rare or absent in training, such as 'emu'",
+            [0, 0, 0],
+        ),
         ({"x": [None], "pet": ["cat"]}, "1 rows have no 'x'", [0, 1, 0]),
         ({"x": [2.0], "pet": ["cat"], "age": [4]}, "not there in training.*: age", [0, 1, 0]),
     ],
@@ -165,3 +169,17 @@ def test_whole_numbers_that_were_text_in_training_are_text_again() -> None:
     transform = TableTransform.fit(texts)
     rows = transform.matched(frame_of({"code": [2, 3]}))
     assert transform.apply(rows).tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_a_range_of_zero_between_the_quartiles_is_scaled_by_the_spread() -> None:
+    values = np.where(np.arange(100) < 90, 0.0, np.arange(100) * 1e4)
+    prepared = TableTransform.fit(pd.DataFrame({"x": values}), "robust").apply(
+        pd.DataFrame({"x": values}), np.float64
+    )
+    np.testing.assert_allclose(prepared[:, 0], values / values.std())
+
+
+def test_a_column_that_never_changed_is_zero_whatever_it_holds_later() -> None:
+    transform = TableTransform.fit(pd.DataFrame({"x": [7.0, 7.0], "y": [0.0, 1.0]}))
+    later = pd.DataFrame({"x": [9e9, np.nan], "y": [0.0, 1.0]})
+    assert transform.apply(later)[:, 0].tolist() == [0, 0]

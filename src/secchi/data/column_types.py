@@ -3,7 +3,7 @@
 import datetime
 import decimal
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,11 +21,18 @@ Note = tuple[str, str]
 _Placed = tuple[NDArray[np.int64], NDArray[np.float64]]
 """Numbers of rows, and the value of each."""
 
+NOTHING_KNOWN: Mapping[str, str] = {}
+
+HALF = 0.5
+"""The share of numbers in a column that is known to hold some."""
+
 _IN_FULL = 3
 """Of so many columns the notes of one kind speak; the others they count."""
 
 
-def typed_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def typed_frame(
+    frame: pd.DataFrame, known: Mapping[str, str] = NOTHING_KNOWN
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """A person's own frame with its columns typed like those of a CSV file.
 
     Numbers of every kind become float64, durations seconds; True and False, categories and texts
@@ -35,6 +42,8 @@ def typed_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
     Args:
         frame: The frame; it is not changed.
+        known: What columns of some names hold: ``"text"``, whatever it looks like, or ``"number"``,
+            if half of the values are.
 
     Returns:
         The typed frame, its index 0 to n - 1 and its columns named by texts, and notes.
@@ -54,7 +63,7 @@ def typed_frame(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     cells = {j: _cells(frame.iloc[:, j], name) for j, name in enumerate(names)}
     plain = pd.DataFrame(cells, index=rows)
     categories = [j for j, t in enumerate(frame.dtypes) if isinstance(t, pd.CategoricalDtype)]
-    columns = Columns(names, commas=False, place="row", categories=categories)
+    columns = Columns(names, commas=False, place="row", categories=categories, known=known)
     columns.add(plain, rows)
     columns.add_texts(plain[columns.texts()])
     return columns.typed()
@@ -72,6 +81,7 @@ class Columns:
         commas: Whether "3,14" is a number.
         place: What the places of rows count in messages: lines or rows.
         categories: The columns that are texts even where they look like numbers.
+        known: What columns of some names hold, as for :func:`typed_frame`.
 
     Attributes:
         present: How many values each column has that are not missing, of shape (columns,).
@@ -85,10 +95,15 @@ class Columns:
         commas: bool,
         place: str = "line",
         categories: Iterable[int] = (),
+        known: Mapping[str, str] = NOTHING_KNOWN,
     ) -> None:
         self.names = list(names)
         self.present = np.zeros(len(names), dtype=np.int64)
-        self._read_commas, self._place, self._categories = commas, place, frozenset(categories)
+        texts = {j for j, name in enumerate(names) if known.get(name) == "text"}
+        self._read_commas, self._place, self._categories = commas, place, texts.union(categories)
+        self._share = np.array(
+            [HALF if known.get(name) == "number" else NEARLY_ALL for name in names]
+        )
         self._plain = np.zeros(len(names), dtype=np.int64)
         self._infinite = np.zeros(len(names), dtype=np.int64)
         self._pointed = np.zeros(len(names), dtype=bool)
@@ -136,7 +151,7 @@ class Columns:
 
     def texts(self) -> list[int]:
         """The numbers of the columns that hold texts, or dates."""
-        few = self._numbers() < NEARLY_ALL * self.present
+        few = self._numbers() < self._share * self.present
         return sorted(self._categories.union(np.flatnonzero(few).tolist()))
 
     def filled(self) -> NDArray[np.bool_]:
@@ -309,14 +324,22 @@ def _cells(column: "pd.Series[Any]", name: str) -> "pd.Series[Any]":
         raise DataError(f"column {name!r} holds complex numbers; give both parts as columns")
     if types.is_numeric_dtype(column.dtype) and not types.is_bool_dtype(column.dtype):
         return pd.Series(column.to_numpy(np.float64, na_value=np.nan))
-    return pd.Series([_text(value, name) for value in column.astype(object)], dtype=object)
+    # A category can be anything that has a name, such as a range of pandas.cut.
+    anything = isinstance(column.dtype, pd.CategoricalDtype | pd.IntervalDtype)
+    texts = [_text(value, None if anything else name) for value in column.astype(object)]
+    return pd.Series(texts, dtype=object)
 
 
-def _text(value: Any, name: str) -> str | None:
+def _text(value: Any, name: str | None) -> str | None:
     """A value as it would stand in a file; None if it is missing.
 
+    Args:
+        value: The value.
+        name: The column where a value that is none, such as a list, is a fault; None takes its
+            ``str``.
+
     Raises:
-        DataError: It is no value but, say, a list.
+        DataError: It is no value.
     """
     if isinstance(value, str):
         return value
@@ -330,6 +353,8 @@ def _text(value: Any, name: str) -> str | None:
         return str(value)
     if isinstance(value, Real):
         return repr(float(value))
+    if name is None:
+        return str(value)
     raise DataError(
         f"column {name!r} holds {type(value).__name__}, such as {str(value)[:40]!r}; cells have to "
         "be numbers, texts, dates, or True and False"

@@ -4,6 +4,7 @@ import codecs
 import csv
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,6 +20,15 @@ SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar", "
 
 LONGEST_LINE = 1 << 24
 """A file without a line end in this many bytes is no table."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8", "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16-le", "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16-be", "utf-16"),
+)
+"""A byte-order mark, the encoding that takes it for a letter, and the one that takes it off."""
+
+_SEPARATOR_LINE = re.compile(r'("?)sep=([^"\r\n])\1\s*', re.IGNORECASE)
 
 _SAMPLE = 1 << 22
 _SAMPLE_RECORDS = 100
@@ -72,7 +82,7 @@ def encoding_of(file: str, given: str | None = None) -> tuple[str, tuple[str, ..
 
     Args:
         file: The file.
-        given: The encoding if it is known.
+        given: The encoding if it is known; of UTF-8 and UTF-16 a mark is taken off all the same.
 
     Returns:
         The name of the encoding, and a note where it was guessed.
@@ -86,12 +96,10 @@ def encoding_of(file: str, given: str | None = None) -> tuple[str, tuple[str, ..
         if start.lower().startswith(mark.lower()):
             raise DataError(f"{file} is no CSV file but {what}")
     if given is not None:
-        return _known_encoding(file, given), ()
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
+        known = _known_encoding(file, given)
+        taking = {plain: name for mark, plain, name in _MARKS if start.startswith(mark)}
+        return taking.get(codecs.lookup(known).name, known), ()
+    for mark, _, name in _MARKS:
         if start.startswith(mark):
             return _known_encoding(file, name), ()
     if _first_fault(file, "utf-8") is None:
@@ -107,7 +115,8 @@ def encoding_of(file: str, given: str | None = None) -> tuple[str, tuple[str, ..
 def separator_of(file: str, encoding: str, given: str | None = None) -> str:
     """What stands between the fields of a file.
 
-    Each candidate parses the first 100 records, quotes and all. It is possible if the header
+    A first line ``sep=;``, as Excel writes and reads it, names it and is no part of the table.
+    Without one each candidate parses the first 100 records, quotes and all. It is possible if the header
     has two fields or more, and at least half of the records have as many. Of those the best is
     the one that most records fit, to a tenth; then the one with most cells that are numbers; then
     the one with most fields. Blanks count only where nothing else is possible and most cells are
@@ -126,21 +135,35 @@ def separator_of(file: str, encoding: str, given: str | None = None) -> str:
     """
     with open(file, encoding=encoding, newline="") as text:
         sample = text.readlines(_SAMPLE)
+    named = named_separator(sample[0]) if sample else None
+    sample = sample[1:] if named else sample
     found = _detected(sample)
-    if given is None:
+    separator = named if given is None else given
+    if separator is None:
         return found or _unused(sample)
-    separator = "\t" if given == r"\t" else given
+    separator = "\t" if separator == r"\t" else separator
     if len(separator) != 1 or separator in '"\r\n':
         raise DataError(
             f"sep is {given!r}; it has to be one character, such as ';', '\\t', or ' ' for any "
             "number of blanks"
         )
     if found and found != separator and len(_records(sample, separator)[0]) == 1:
+        whose = "sep" if given is not None else "the separator that the first line names"
         raise DataError(
-            f"sep is {given!r}, which leaves {file} with one column; {found!r} gives "
+            f"{whose} is {separator!r}, which leaves {file} with one column; {found!r} gives "
             f"{len(_records(sample, found)[0])}"
         )
     return separator
+
+
+def named_separator(line: str) -> str | None:
+    r"""The separator that a first line names, as Excel has it; None where it names none.
+
+    >>> named_separator("sep=;\r\n"), named_separator("sep;pH\n")
+    (';', None)
+    """
+    match = _SEPARATOR_LINE.fullmatch(line)
+    return match[2] if match else None
 
 
 def reader(lines: Iterable[str], separator: str) -> "Reader":
@@ -181,9 +204,11 @@ def _known_encoding(file: str, name: str) -> str:
         DataError: There is no such encoding, or it does not.
     """
     try:
-        codecs.lookup(name)
-    except LookupError:
-        raise DataError(f"encoding is {name!r}, which Python does not know; try 'utf-8'") from None
+        "".encode(name)  # which codecs of other things, such as rot13, refuse
+    except (LookupError, ValueError):
+        raise DataError(
+            f"encoding is {name!r}, which Python does not know as one of text; try 'utf-8'"
+        ) from None
     fault = _first_fault(file, name)
     if fault is not None:
         raise DataError(

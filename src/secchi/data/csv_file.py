@@ -3,7 +3,7 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from secchi.data import csv_dialect
 from secchi.data.cells import number_in
-from secchi.data.column_types import Columns
+from secchi.data.column_types import NOTHING_KNOWN, Columns
 from secchi.data.csv_rows import CsvRows
 from secchi.errors import DataError
 
@@ -44,7 +44,11 @@ class CsvTable:
 
 
 def read_csv(
-    path: str | os.PathLike[str], *, sep: str | None = None, encoding: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    sep: str | None = None,
+    encoding: str | None = None,
+    known: Mapping[str, str] = NOTHING_KNOWN,
 ) -> CsvTable:
     r"""Read a table: a line of names, then a line for each row.
 
@@ -80,6 +84,8 @@ def read_csv(
         sep: What stands between fields, one character; detected when left out. ``" "`` stands for
             any number of blanks.
         encoding: The encoding by Python's name; detected when left out.
+        known: What columns of some names hold, as :func:`secchi.data.column_types.typed_frame` has
+            it.
 
     Raises:
         DataError: The file is no table, or has no header, two columns with one name, no row, or
@@ -99,7 +105,7 @@ def read_csv(
     encoding, guess = csv_dialect.encoding_of(file, encoding)
     source = CsvRows(file, encoding, csv_dialect.separator_of(file, encoding, sep))
     names = _names(source.header, file)
-    columns = Columns(names, commas=source.separator != ",")
+    columns = Columns(names, commas=source.separator != ",", known=known)
     for block, lines in source.blocks():
         columns.add(block, lines)
     source.refuse_ragged(columns.rows)

@@ -93,15 +93,20 @@ class CsvRows:
         return open(self._file, encoding=self._encoding, newline="")
 
     def _read_header(self, text: TextIO) -> tuple[list[str], int]:
-        """The first record that is not blank, and how many lines it ends after."""
-        records = csv_dialect.reader(text, self.separator)
+        """The first record that is not blank, and how many lines it ends after.
+
+        A line before it that names the separator is passed over.
+        """
+        first = text.readline()
+        above = 1 if csv_dialect.named_separator(first) else 0
+        records = csv_dialect.reader(text if above else chain([first], text), self.separator)
         try:
             for record in records:
                 header = [name.strip() for name in record]
                 if any(header):
-                    return header, records.line_num
+                    return header, above + records.line_num
         except csv.Error:
-            raise self._unclosed(1) from None
+            raise self._unclosed(1 + above) from None
         raise DataError(f"{self._file} holds nothing but blanks and separators")
 
     def _is_plain(self, block: list[str]) -> bool:

@@ -51,6 +51,9 @@ class NumberColumn:
     def of(cls, name: str, values: NDArray[np.float64], truth: Any) -> "NumberColumn":
         """Measure the values of a column beside those of the target, or None."""
         given = values[~np.isnan(values)]
+        if not len(given):
+            no = float("nan")
+            return cls(name, len(values), no, no, no, no, no, no, 0, no, values)
         mean, spread = float(given.mean()), float(given.std())
         standard = (given - mean) / spread if spread > 0 else np.zeros_like(given)
         return cls(
@@ -122,7 +125,7 @@ class Description:
             if column.dtype.kind == "f":
                 numbers.append(NumberColumn.of(name, column.to_numpy(), truth))
             else:
-                counts = column.value_counts()
+                counts = column.astype(object).value_counts()
                 levels = {str(level): int(count) for level, count in counts.items()}
                 categories.append(CategoryColumn(name, int(column.isna().sum()), levels))
         return cls(tuple(numbers), tuple(categories), target)

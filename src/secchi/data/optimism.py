@@ -60,14 +60,17 @@ def optimism(models: int, standard_error: float, lower_is_better: bool = False) 
     return -size if lower_is_better else size
 
 
-def standard_error(values: NDArray[Any]) -> float:
+def standard_error(values: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
     """The standard error of a mean over rows.
 
-    The standard deviation of the rows' values, divided by the root of their number n. For an
+    sqrt(sum(w^2 (x - m)^2)) / sum(w), with x the rows' values and m = sum(w x) / sum(w). Of equal
+    weights it is the standard deviation divided by the root of the number of rows n: for an
     accuracy p the values are 1 (right) and 0 (wrong), and it is sqrt(p (1 - p) / n).
 
     Args:
         values: What each row adds to the result, such as its loss or whether it is right, (n,).
+        weights: How much each row counts, from 0 on, (n,); rows of weight 0 are as if they were
+            not there. None counts all alike.
 
     Returns:
         NaN where there are no rows; 0 where all rows are alike, which tells nothing of luck.
@@ -76,9 +79,13 @@ def standard_error(values: NDArray[Any]) -> float:
     >>> print(f"{standard_error(right):.3f}")
     0.040
     """
-    if not len(values):
+    shares = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    each, shares = np.asarray(values, dtype=np.float64)[shares > 0], shares[shares > 0]
+    if not len(each):
         return math.nan
-    return float(np.std(values, dtype=np.float64)) / math.sqrt(len(values))
+    shares /= shares.sum()
+    each -= each[0]  # so that rows that are alike differ by 0 and not by rounding
+    return math.sqrt(np.sum((shares * (each - np.average(each, weights=shares))) ** 2))
 
 
 def _expected_maximum(count: int) -> float:

@@ -34,13 +34,15 @@ class Table:
         task: What is predicted.
         values: One array a target, as :meth:`secchi.Target.encode` gives them.
         rows: The number of each row, int64: its line in the file, or its place in the frame.
-        keys: A digest of each row of the whole table, of its unused columns too.
+        keys: A digest of each row of the whole table, of its unused columns too, but for those that
+            only name or count the rows.
         weights: How much each row counts, float32; None counts all alike.
         groups: Rows with one number are never parted, int64; -1 is no group. None has no groups.
         when: Rows are parted in this order; None has none.
         part: The split of each row, int8, where the table says it itself.
         row_name: What the number of a row is: ``"line"`` or ``"row"``.
         beside: Columns that are no inputs.
+        given: Columns that could have been, those that tell nothing too.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Table:
     part: NDArray[np.int8] | None = None
     row_name: str = "row"
     beside: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -100,6 +103,16 @@ class Roles:
     time_column: str | None = None
     split_column: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("inputs", "drop"):
+            given = getattr(self, name)
+            if given is not None:
+                names = (given,) if isinstance(given, str | int) else given
+                object.__setattr__(self, name, tuple(str(each) for each in names))
+        for name in ("weight_column", "group_column", "time_column", "split_column"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(getattr(self, name)))
+
     def check(self, columns: Sequence[str]) -> None:
         """Refuse names of columns that there are not.
 
@@ -108,6 +121,12 @@ class Roles:
         """
         special = (self.weight_column, self.group_column, self.time_column, self.split_column)
         named = [*self.target, *(self.inputs or ()), *self.drop, *filter(None, special)]
+        for option in ("above", "task"):
+            says = getattr(self, option)
+            for name in says if isinstance(says, Mapping) else ():
+                if name not in self.target:
+                    hint = did_you_mean(str(name), self.target)
+                    raise DataError(f"{option} names {name!r}, which is no target{hint}")
         known = set(columns)
         missing = [name for name in dict.fromkeys(named) if name not in known]
         if missing:
@@ -126,7 +145,8 @@ class Roles:
     def learned_from(self, columns: Sequence[str]) -> list[str]:
         """The columns that are inputs, in their order."""
         if self.inputs is not None:
-            return [name for name in columns if name in set(self.inputs)]
+            chosen = set(self.inputs) - set(self.drop)
+            return [name for name in columns if name in chosen]
         special = {self.weight_column, self.group_column, self.time_column, self.split_column}
         others = special | {*self.target, *self.drop}
         return [name for name in columns if name not in others]
@@ -163,31 +183,35 @@ def read_table(
     arrays = {column: frame[column].to_numpy() for column in columns}
     aims = _aims(roles, labels, arrays)
     known = np.logical_and.reduce([aim.known for aim in aims])
-    inputs, notes = _inputs(frame, roles.learned_from(columns))
+    given = roles.learned_from(columns)
+    inputs, notes = _inputs(frame, given)
     if not inputs:
         raise DataError(
             f"no column of {name} can be learned from: "
             + ("; ".join(notes) or "there is no other, or none that holds a value")
         )
     notes = [note for aim in aims for note in aim.notes] + notes
-    weights, unweighted = _weights(roles.weight_column, arrays)
+    weights = _weights(roles.weight_column, arrays)
     chosen = set(inputs)
+    nameless = _without_names_of_rows(frame, arrays, roles)
     table = Table(
         name,
         frame[inputs],
         Task(tuple(aim.target for aim in aims)),
         tuple(_everywhere(aim) for aim in aims),
         np.arange(len(frame)) if rows is None else rows,
-        row_keys(arrays),
+        row_keys(nameless),
         weights,
         _groups(roles.group_column, arrays),
         _when(roles.time_column, arrays),
         _part(roles.split_column, arrays),
         row_name,
         tuple(column for column in columns if column not in chosen),
+        tuple(given),
     )
-    skipped = [("no value of the target", int((~known).sum())), ("no weight", unweighted)]
+    skipped = [("no value of the target", int((~known).sum()))]
     if weights is not None:
+        skipped.append(("no weight", int((known & np.isnan(weights)).sum())))
         known &= ~np.isnan(weights)
     if not known.all():
         table = table.take(known)
@@ -247,37 +271,52 @@ def _inputs(frame: "pd.DataFrame", names: Sequence[str]) -> tuple[list[str], lis
     return kept, notes
 
 
+def _without_names_of_rows(
+    frame: "pd.DataFrame", arrays: Mapping[str, NDArray[Any]], roles: Roles
+) -> dict[str, NDArray[Any]]:
+    """The columns that say what a row is: copies of a row with other numbers are copies."""
+    kept = {
+        name: values
+        for name, values in arrays.items()
+        if name in roles.target or values.dtype.kind in "mM" or not _names_rows(name, frame[name])
+    }
+    return kept or dict(arrays)
+
+
 _MOST_NOTES = 5
 
 
 def _useless(name: str, column: "pd.Series[Any]") -> str:
     """Why a column tells rows not apart, or names each of them; or nothing."""
+    if not column.isna().any() and column.nunique() == 1:
+        value = column.iloc[0]
+        return f"it is {f'{value:g}' if column.dtype.kind == 'f' else repr(value)} in every row"
+    return _names_rows(name, column)
+
+
+def _names_rows(name: str, column: "pd.Series[Any]") -> str:
+    """Why a column only names or counts the rows; or nothing."""
     values = column.to_numpy()
     if values.dtype.kind == "f":
-        given = values[~np.isnan(values)]
-        if len(given) == len(values) and given.min() == given.max():
-            return f"it is {given[0]:g} in every row"
+        lowered = name.casefold()
+        if lowered not in _NUMBERS_ROWS and not lowered.endswith((" id", "_id")):
+            return ""
         counts = len(values) > 2 and bool((np.diff(values) == 1).all())
-        numbers = name.casefold() in _NUMBERS_ROWS or name.casefold().endswith((" id", "_id"))
-        return "it only counts the rows" if counts and numbers else ""
+        return "it only counts the rows" if counts else ""
     different, present = column.nunique(), int(column.notna().sum())
-    if different == 1 and present == len(values):
-        return f"it is {column.iloc[0]!r} in every row"
     if different > max(20, MOST_DIFFERENT * present):
         return f"it has {different:,} different texts in {present:,} rows, which name them"
     return ""
 
 
-def _weights(
-    column: str | None, arrays: Mapping[str, NDArray[Any]]
-) -> tuple[NDArray[np.float32] | None, int]:
-    """The weights, NaN where they are missing, and how many are."""
+def _weights(column: str | None, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] | None:
+    """The weights, NaN where they are missing."""
     if column is None:
-        return None, 0
+        return None
     values = arrays[column]
     if values.dtype.kind != "f" or (values < 0).any():
         raise DataError(f"the weights in {column!r} have to be numbers from 0 on")
-    return values.astype(np.float32), int(np.isnan(values).sum())
+    return values.astype(np.float32)
 
 
 def _groups(column: str | None, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64] | None:

@@ -190,7 +190,7 @@ class Moons(Synthetic):
     """Two half circles in the plane, each of which reaches into the other.
 
     Attributes:
-        rows: All points; half of them, or one more, are in the upper moon.
+        rows: All points; half of them, or one more, are in the lower moon.
         noise: The standard deviation of the noise on each axis; the moons have radius 1.
 
     >>> Moons(rows=7).draw().target.classes

@@ -188,20 +188,19 @@ class TableData:
         from secchi.data.csv_file import read_csv
 
         found = read_csv(path, sep=sep, encoding=encoding)
-        targets = [target] if isinstance(target, str) else list(target)
+        targets = _names(target)
         source = {"path": found.path, "target": targets, "sep": sep, "encoding": encoding}
-        labels = {name: _whole(found.frame[name].to_numpy()) for name in found.frame.columns}
         return cls._assemble(
             found.frame,
-            labels,
-            target,
+            {name: _whole(found.frame[name].to_numpy()) for name in targets if name in found.frame},
+            targets,
             os.path.splitext(os.path.basename(found.path))[0],
             options,
             rows=found.lines,
             row_name="line",
             notes=found.notes,
             skipped=found.skipped,
-            source=source | options,
+            source=_plain(source | options),
         )
 
     @classmethod
@@ -247,8 +246,14 @@ class TableData:
         from secchi.data.column_types import typed_frame
 
         typed, notes = typed_frame(frame)
-        labels = {str(column): frame[column].to_numpy() for column in frame.columns}
-        return cls._assemble(typed, labels, target, name, options, notes=notes)
+        targets = _names(target)
+        places = {str(column): place for place, column in enumerate(frame.columns)}
+        labels = {
+            each: _labels(frame.iloc[:, places[each]], typed[each])
+            for each in targets
+            if each in places
+        }
+        return cls._assemble(typed, labels, targets, name, options, notes=notes)
 
     @classmethod
     def from_arrays(
@@ -281,7 +286,8 @@ class TableData:
                 f"inputs of shape {table.shape} and values of shape {given.shape} are no table; "
                 "(rows, columns) and (rows,) are"
             )
-        columns = list(names or (f"x{place + 1}" for place in range(table.shape[1])))
+        made = (f"x{place + 1}" for place in range(table.shape[1]))
+        columns = [str(name) for name in (made if names is None else names)]
         if len(columns) != table.shape[1] or target in columns:
             raise DataError(
                 f"{len(columns)} names cannot be those of {table.shape[1]} columns beside the "
@@ -321,7 +327,7 @@ class TableData:
         cls,
         frame: "pd.DataFrame",
         labels: Mapping[str, NDArray[Any]],
-        target: str | Sequence[str],
+        targets: Sequence[str],
         name: str,
         options: dict[str, Any],
         *,
@@ -342,8 +348,7 @@ class TableData:
         def given(kept: Sequence[str]) -> dict[str, Any]:
             return {key: value for key, value in options.items() if key in kept}
 
-        targets = (target,) if isinstance(target, str) else tuple(target)
-        roles = Roles(targets, **given(names[Roles]))
+        roles = Roles(tuple(targets), **given(names[Roles]))
         splitting = Splitting(**given(names[Splitting]))
         table, more, left_out = read_table(
             frame, labels, roles, name=name, rows=rows, row_name=row_name
@@ -373,6 +378,17 @@ class TableData:
     def beside(self) -> tuple[str, ...]:
         """The columns that are not learned from: targets, and what was left out."""
         return self._table.beside
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Every column that could be learned from, in its order; some of them are left out."""
+        return self._table.given
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """Separator and encoding, where :meth:`from_csv` was told them."""
+        told = self.source or {}
+        return {name: told[name] for name in ("sep", "encoding") if told.get(name)}
 
     @property
     def row_name(self) -> str:
@@ -417,6 +433,9 @@ class TableData:
             seed: None keeps it.
             repeat: The number of a repetition; None keeps it.
 
+        Raises:
+            DataError: Time, position or a column says how its rows are parted.
+
         >>> data = TableData.from_arrays([[float(x)] for x in range(50)], range(50), task="number")
         >>> again = data.resplit(repeat=1)
         >>> len(again.valid), set(again.valid.rows) == set(data.valid.rows)
@@ -427,12 +446,13 @@ class TableData:
             seed=self.splitting.seed if seed is None else seed,
             repeat=self.splitting.repeat if repeat is None else repeat,
         )
+        self._refuse_other_parts("parted anew at random")
         rest = self._part != TEST
         part = self._part.copy()
-        share = float(splitting.valid_fraction or 0) * len(part) / rest.sum()
+        share = float((self._part == VALID).sum() / rest.sum())
         alone = dataclasses.replace(splitting, test=0.0, valid_fraction=share)
         part[rest] = self._parted_of(self._table.take(rest), alone)
-        return self._but(splitting=splitting, part=part)
+        return self._but(splitting=splitting, part=part, source=None)
 
     def folds(self, k: int = 5, *, repeats: int = 1) -> "Iterator[TableData]":
         """The same table k times, each row validating once; repeated with other folds.
@@ -445,26 +465,42 @@ class TableData:
             repeats: How many times.
 
         Raises:
-            DataError: More folds than rows, or than groups.
+            DataError: More folds than rows, or than groups; or time, position or a column says how
+                its rows are parted, which random folds would break.
 
         >>> data = TableData.from_arrays([[float(x)] for x in range(9)], range(9), task="number")
         >>> [len(fold.valid) for fold in data.folds(3)]
         [3, 3, 3]
         """
-        rest = self._part != TEST
-        table = self._table.take(rest)
+        self._refuse_other_parts("folded")
+        rest, table = self._part != TEST, self._table
+        labels = _strata(table) if self.splitting.stratify else None
         for parts in folds(
-            table.keys,
+            table.keys[rest],
             k,
             repeats=repeats,
-            labels=_strata(table) if self.splitting.stratify else None,
-            groups=table.groups,
+            labels=None if labels is None else labels[rest],
+            groups=None if table.groups is None else table.groups[rest],
             together=_together(table, self.splitting),
             seed=self.splitting.seed,
         ):
             part = self._part.copy()
             part[rest] = parts
             yield self._but(part=part)
+
+    def _refuse_other_parts(self, what: str) -> None:
+        """Refuse to part at random what is parted by something else."""
+        by = {
+            "time": self._table.when is not None,
+            "a column": self._table.part is not None,
+            "position": self.splitting.split == "position",
+        }
+        for name, holds in by.items():
+            if holds:
+                raise DataError(
+                    f"{self.name} is parted by {name}, so it cannot be {what}: that would mix what "
+                    "is kept apart; read it without that to do so"
+                )
 
     def _but(self, **changes: Any) -> "TableData":
         """The same with another way to part its rows, or other rows."""
@@ -487,6 +523,11 @@ class TableData:
 
     def _parted(self) -> NDArray[np.int8]:
         if self._table.part is not None:
+            if self.splitting.test:
+                raise SpecError(
+                    "these splits cannot be",
+                    ["test is given beside split_column, which says itself what tests"],
+                )
             return self._part_by_column(self._table.part)
         part = self._parted_of(self._table, self.splitting)
         if self.splitting.split == "position" and self._table.when is None:
@@ -509,7 +550,10 @@ class TableData:
         if table.when is not None:
             return assign_by_time(table.when, valid=valid, test=test, groups=table.groups)
         if splitting.split == "position":
-            return assign_by_position(len(table), valid=valid, test=test)
+            if table.groups is None:
+                return assign_by_position(len(table), valid=valid, test=test)
+            places = np.arange(len(table), dtype=np.float64)
+            return assign_by_time(places, valid=valid, test=test, groups=table.groups)
         return assign(
             table.keys,
             valid=valid,
@@ -523,7 +567,8 @@ class TableData:
         )
 
     def _note_order(self, part: NDArray[np.int8]) -> None:
-        target, values = self.task.targets[0], self._table.values[0]
+        seen = part != TEST
+        target, values, part = self.task.targets[0], self._table.values[0][seen], part[seen]
         if target.exclusive or target.kind is Kind.REGRESSION:
             says = order_warning(part, values, target.classes or None)
             if says:
@@ -555,8 +600,10 @@ class TableData:
             counts = np.bincount(
                 self._table.values[0][self._part == TRAIN], minlength=len(target.classes)
             )
-            balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
-            return np.asarray(balanced, np.float32)
+            there = counts > 0  # a class that no training row has is neither rare nor frequent
+            balanced = np.ones(len(counts), np.float32)
+            balanced[there] = counts.sum() / (there.sum() * counts[there])
+            return balanced
         return _named_weights(self.class_weights, target.classes)
 
     def _row_weights(self, table: Table) -> NDArray[np.float32] | None:
@@ -743,18 +790,49 @@ def _check_wish(name: str, value: str, known: Sequence[str]) -> None:
         )
 
 
+_EXACT = 2.0**53
+"""Up to here every whole number is a float64 of its own."""
+
+
 def _whole(values: NDArray[Any]) -> NDArray[Any]:
     """Whole numbers of a file as such: 5, not 5.0; missing ones are None."""
     if values.dtype.kind != "f":
         return values
     known = ~np.isnan(values)
-    if not np.equal(values[known], np.round(values[known])).all():
+    given = values[known]
+    if not np.equal(given, np.round(given)).all() or (np.abs(given) >= _EXACT).any():
         return values
     if known.all():
         return values.astype(np.int64)
     whole = np.full(len(values), None, object)
-    whole[known] = values[known].astype(np.int64)
+    whole[known] = given.astype(np.int64)
     return whole
+
+
+def _labels(own: "pd.Series[Any]", typed: "pd.Series[Any]") -> NDArray[Any]:
+    """A target in the type that it came in; texts as they would be read from a file."""
+    values = own.to_numpy()
+    if typed.dtype.kind in "mM":
+        return typed.to_numpy()
+    if values.dtype == object and all(isinstance(v, str) for v in values[own.notna().to_numpy()]):
+        return _whole(typed.to_numpy())
+    return values
+
+
+def _names(given: Any) -> list[str]:
+    """Names of columns: one, or several."""
+    return [str(given)] if isinstance(given, str | int) else [str(name) for name in given]
+
+
+def _plain(value: Any) -> Any:
+    """As plain JSON values: NumPy's numbers and pandas' indexes become Python's."""
+    if isinstance(value, Mapping):
+        return {str(_plain(key)): _plain(each) for key, each in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return [_plain(each) for each in value]
 
 
 def _few(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from secchi.data.folders import natural_order
 from secchi.data.task import Kind, Target
 from secchi.errors import DataError, did_you_mean
+from secchi.values import is_number
 
 MOST_WHOLE_CLASSES = 10
 """Up to so many different whole numbers are taken as classes, more as a number."""
@@ -48,15 +49,20 @@ def read_target(
         kind: ``"class"`` or ``"number"`` decides; None takes the rule.
 
     Raises:
-        DataError: No value, a single class, a number that never changes, text where a number is
-            asked for, or numbers with a fraction where classes are.
+        DataError: No value, a single class, a number that never changes, dates, or text where a
+            number is asked for.
 
     >>> read_target("quality", np.array([5, 6, 7, 5]), above=5).target.classes
     ('at most 5', 'above 5')
     >>> read_target("sugar", np.array([1.9, 2.6])).target.kind.value
     'regression'
     """
-    _check_kind(name, kind)
+    _check_kind(name, kind, above)
+    if values.dtype.kind in "mM":
+        raise DataError(
+            f"the target {name!r} holds dates, which are neither classes nor a number; make a "
+            "number of them first, such as days since the first"
+        )
     known = ~_missing(values)
     given = values[known]
     if given.dtype == object:
@@ -99,16 +105,24 @@ def read_shares(columns: Sequence[str], values: NDArray[Any]) -> Aim:
     'distribution'
     """
     known = ~np.isnan(values).any(axis=1)
+    if not known.any():
+        raise DataError(f"no row has all the shares of {' + '.join(columns)}")
     target = Target(" + ".join(columns), Kind.DISTRIBUTION, tuple(columns))
     return Aim(target, target.encode(values[known]), known)
 
 
-def _check_kind(name: str, kind: str | None) -> None:
+def _check_kind(name: str, kind: str | None, above: Any) -> None:
     if kind is not None and kind not in KINDS:
         raise DataError(
             f"the task of {name!r} is {kind!r}, which is none of {', '.join(KINDS)}"
             + did_you_mean(str(kind), KINDS)
         )
+    if kind == "distribution":
+        raise DataError(
+            f"{name!r} alone is no distribution; task='distribution' is for all targets together"
+        )
+    if above is not None and not is_number(above):
+        raise DataError(f"above is {above!r}, which is no number")
 
 
 def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -141,7 +155,7 @@ def _two_sides(name: str, given: NDArray[Any], known: NDArray[np.bool_], above: 
 
 def _number(name: str, given: NDArray[Any], known: NDArray[np.bool_]) -> Aim:
     target = Target(name, Kind.REGRESSION)
-    numbers = target.encode(given.tolist())
+    numbers = target.encode(given)
     if len(numbers) > 1 and numbers.min() == numbers.max():
         raise DataError(f"the target {name!r} is {numbers[0]:g} in every row: nothing to learn")
     return Aim(target, numbers, known)
@@ -163,4 +177,4 @@ def _classes(name: str, given: NDArray[Any], known: NDArray[np.bool_], notes: li
             "many for classes; is it the right column? task='number' predicts a number"
         )
     target = Target.classify(name, labels)
-    return Aim(target, target.encode(given.tolist()), known, tuple(notes))
+    return Aim(target, target.encode(given), known, tuple(notes))

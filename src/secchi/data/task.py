@@ -99,7 +99,7 @@ class Target:
         """Whether a row has exactly one of the classes."""
         return self.kind in (Kind.BINARY, Kind.MULTICLASS)
 
-    def encode(self, values: Sequence[Any]) -> NDArray[Any]:
+    def encode(self, values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
         """Turn names or numbers into an array.
 
         Args:
@@ -108,7 +108,7 @@ class Target:
 
         Returns:
             int64 of shape (rows,) for classes, float32 (rows, classes) for several labels and for
-            shares, float32 (rows,) for numbers.
+            shares, float64 (rows,) for numbers.
 
         Raises:
             DataError: A name that is not one of the classes, shares that do not add up to one, or
@@ -117,10 +117,13 @@ class Target:
         if self.kind is Kind.DISTRIBUTION:
             return self._encode_shares(values)
         if self.kind is Kind.REGRESSION:
-            with np.errstate(over="ignore"):  # what is too large becomes infinite
-                numbers = np.array([_number(value) for value in values], dtype=np.float32)
-            if not np.isfinite(numbers).all():
-                row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+            if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+                numbers = values.astype(np.float64)
+            else:
+                numbers = np.array([_number(value) for value in values], dtype=np.float64)
+            sound = np.abs(numbers) <= np.finfo(np.float32).max  # a network computes in float32
+            if not sound.all():
+                row = int(np.flatnonzero(~sound)[0])
                 raise DataError(f"target {self.name!r} of row {row} is {values[row]!r}, no number")
             return numbers
         index: dict[Any, int] = {name: i for i, name in enumerate(self.classes)}
@@ -140,7 +143,7 @@ class Target:
                 + did_you_mean(name, self.classes)
             ) from None
 
-    def _encode_shares(self, values: Sequence[Any]) -> NDArray[np.float32]:
+    def _encode_shares(self, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float32]:
         shares = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
         if shares.shape[1] != len(self.classes):
             raise DataError(

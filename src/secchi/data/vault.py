@@ -72,7 +72,7 @@ class Ledger:
             DataError: There is no reason, or the file is damaged, of a newer format, or of
                 something else.
         """
-        if not reason.strip():
+        if not (isinstance(reason, str) and reason.strip()):
             raise DataError("opening the test split needs a reason, in words")
         return self._add(test, reason)
 

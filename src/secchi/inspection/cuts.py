@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secchi.errors import DataError, did_you_mean
+
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
+
+_DIGITS, _ALL_DIGITS = 6, 17
+"""The digits of a number that are printed at least, and those that tell any two apart."""
+
+_WHOLE = 1e15
+"""Whole numbers below it are printed as such."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +32,7 @@ class Condition:
         up_to: The highest number that they reach; infinity where it has no upper end.
         value: The one value that they have, where the feature is no number; else None.
         missing: Whether they are the rows without a value.
+        digits: With how many digits the ends of the range are printed; whole numbers have all.
 
     >>> print(Condition("alcohol", above=9.5, up_to=10.2))
     9.5 < alcohol ≤ 10.2
@@ -34,10 +43,15 @@ class Condition:
     up_to: float = math.inf
     value: Any = None
     missing: bool = False
+    digits: int = _DIGITS
 
     def where(self, frame: "pd.DataFrame") -> NDArray[np.bool_]:
-        """Which rows of a table it holds for, (rows,)."""
-        column = frame[self.feature]
+        """Which rows of a table it holds for, (rows,).
+
+        Raises:
+            DataError: The table has no such column.
+        """
+        column = _column(frame, self.feature)
         if self.missing:
             return np.asarray(column.isna(), dtype=np.bool_)
         if self.value is not None:
@@ -53,7 +67,9 @@ class Condition:
         value = self.value
         if value is not None and not isinstance(value, bool):
             value = str(value)
-        return dataclasses.asdict(self) | {"value": value}
+        plain = dataclasses.asdict(self) | {"value": value}
+        del plain["digits"]
+        return plain
 
     def __str__(self) -> str:
         if self.missing:
@@ -62,9 +78,12 @@ class Condition:
             return f"{self.feature} = {self.value}"
         if self.up_to == math.inf:
             known = f"{self.feature} is known"
-            return known if self.above == -math.inf else f"{self.feature} > {self.above:g}"
-        below = f"{self.feature} ≤ {self.up_to:g}"
-        return below if self.above == -math.inf else f"{self.above:g} < {below}"
+            above = f"{self.feature} > {_printed(self.above, self.digits)}"
+            return known if self.above == -math.inf else above
+        below = f"{self.feature} ≤ {_printed(self.up_to, self.digits)}"
+        if self.above == -math.inf:
+            return below
+        return f"{_printed(self.above, self.digits)} < {below}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +117,8 @@ def cut(name: str, column: "pd.Series[Any]", bins: int) -> Cut:
         numbers = _numbers(column)
         edges = _edges(numbers[~np.isnan(numbers)], bins)
         ends = [-math.inf, *edges, math.inf]
-        held = [Condition(name, above, to) for above, to in itertools.pairwise(ends)]
+        digits = _digits(edges)
+        held = [Condition(name, above, to, digits=digits) for above, to in itertools.pairwise(ends)]
         codes = np.where(np.isnan(numbers), len(held), np.searchsorted(edges, numbers))
     else:
         found, values = pd.factorize(column)
@@ -130,6 +150,32 @@ def _edges(numbers: Array, bins: int) -> list[float]:
         edges = np.unique(np.minimum(quantiles, values[-2]))
     found: list[float] = edges.tolist()
     return found
+
+
+def _digits(edges: list[float]) -> int:
+    """As many digits as tell edges apart, and no fewer than are printed anyway."""
+    for digits in range(_DIGITS, _ALL_DIGITS):
+        if len({_printed(edge, digits) for edge in edges}) == len(edges):
+            return digits
+    return _ALL_DIGITS
+
+
+def _printed(edge: float, digits: int) -> str:
+    """The end of a range as text, with so many digits, or all of a whole number.
+
+    >>> _printed(1234567.0, 6), _printed(1 / 3, 6), _printed(-0.0, 6)
+    ('1234567', '0.333333', '0')
+    """
+    whole = abs(edge) < _WHOLE and edge == int(edge)
+    return f"{edge:z.0f}" if whole else f"{edge:.{digits}g}"
+
+
+def _column(frame: "pd.DataFrame", feature: str) -> "pd.Series[Any]":
+    """The column of a feature, which is called by the text of the column's name."""
+    names = [str(name) for name in frame.columns]
+    if feature not in names:
+        raise DataError(f"no column is called {feature!r}{did_you_mean(feature, names)}")
+    return frame.iloc[:, names.index(feature)]
 
 
 def _numbers(column: "pd.Series[Any]") -> Array:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from secchi.data.task import Kind, Labels, Task
+from secchi.data.task import Kind, Labels, Target, Task
 from secchi.errors import DataError, did_you_mean
 from secchi.inspection.averages import averaged_outputs, shares_of
 from secchi.models.heads import log_probabilities
-from secchi.training.losses import task_losses
+from secchi.training.losses import TaskLoss
 from secchi.training.metrics import metric
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Sources = tuple[str, ...] | NDArray[np.integer[Any]]
 """Where rows came from: paths or other names, or an array of row numbers."""
 
+RowLosses = Callable[[Tensor, Sequence[Tensor]], Tensor]
+"""(outputs, one tensor of truth a target) to the loss of every row."""
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Predictions:
@@ -36,9 +39,12 @@ class Predictions:
     Attributes:
         task: What was predicted.
         sources: Where each row came from: the path of a picture, or the number of a table's row.
-        outputs: The head's raw outputs, float32 of shape (rows, task.outputs).
+        outputs: The head's raw outputs of shape (rows, task.outputs): float32, or float64 where
+            that is what the network gives.
         labels: What is true, or None.
-        losses: What each row costs, float32 of shape (rows,), or None without labels.
+        losses: What each row costs, of the outputs' type and of shape (rows,), or None without
+            labels: by the loss that :meth:`of` was given, such as that of the training, else by
+            what suits the targets.
         unreadable: Files that were asked for and could not be read, with their reasons.
         source_name: What the sources are, ``"file"`` or ``"row"``: the first column of a table of
             predictions.
@@ -74,11 +80,25 @@ class Predictions:
         labels: Labels | None = None,
         unreadable: tuple[tuple[str, str], ...] = (),
         source_name: str = "file",
+        loss: RowLosses | None = None,
     ) -> "Predictions":
-        """From a head's outputs, (rows, task.outputs)."""
+        """From a head's outputs, (rows, task.outputs).
+
+        Args:
+            task: As the attribute, like all but the loss.
+            sources: Likewise.
+            outputs: Likewise.
+            labels: Likewise.
+            unreadable: Likewise.
+            source_name: Likewise.
+            loss: Gives the losses of the rows, such as a
+                :class:`secchi.training.losses.TaskLoss` that is not smoothed; None takes what suits
+                the targets, in their own units.
+        """
         each = None
         if labels is not None:
-            each = task_losses(task, outputs, [torch.from_numpy(v) for v in labels.values]).numpy()
+            truth = [torch.from_numpy(values) for values in labels.values]
+            each = (loss or TaskLoss(task))(outputs, truth).numpy()
         return cls(task, sources, outputs.numpy(), labels, each, unreadable, source_name)
 
     @classmethod
@@ -90,7 +110,8 @@ class Predictions:
         Probabilities are averaged, and numbers are. The outputs of the result are the logits of
         the averaged probabilities (for many classes their logarithms), so that everything else
         follows from them as for any other predictions. They are computed in float64 from
-        log-probabilities, so that a probability that rounds to 0 or 1 keeps its logit.
+        log-probabilities, so that a probability that rounds to 0 or 1 keeps its logit. Losses are
+        those that suit the targets, whatever those of the several were.
 
         Args:
             several: Predictions of the same task, rows and labels.
@@ -110,17 +131,17 @@ class Predictions:
         shares = shares_of(len(several), weights)
         first = several[0]
         counted = [one.outputs for one, share in zip(several, shares, strict=True) if share > 0]
-        outputs = torch.from_numpy(np.stack(counted)).double()
+        outputs = torch.from_numpy(np.stack(counted))
         weighing = torch.from_numpy(shares[shares > 0])
         means = [
-            averaged_outputs(target, outputs[:, :, columns], weighing)
+            averaged_outputs(target, outputs[:, :, columns].double(), weighing)
             for target, columns in first.task.columns()
         ]
         unreadable = tuple(dict.fromkeys(file for one in several for file in one.unreadable))
         return cls.of(
             first.task,
             first.sources,
-            torch.cat(means, dim=1).float(),
+            torch.cat(means, dim=1).to(outputs.dtype),
             first.labels,
             unreadable,
             first.source_name,
@@ -142,6 +163,9 @@ class Predictions:
     def target(self, name: str) -> "Predictions":
         """The answers for one of several targets: its outputs, labels, losses and row weights.
 
+        The losses are those that suit the target, where there are several: what it adds to a loss
+        of them all is not known. Those of a single target stay.
+
         Raises:
             DataError: There is no target of that name.
         """
@@ -161,20 +185,35 @@ class Predictions:
         )
 
     @property
+    def only(self) -> Target:
+        """What was predicted, where that is one target.
+
+        Raises:
+            DataError: There are several.
+        """
+        if len(self.names) > 1:
+            raise DataError(
+                f"these are predictions of {len(self.names)} targets, {', '.join(self.names)}, and "
+                f"this needs one: .target({self.names[0]!r}) gives those of one"
+            )
+        return self.task.target
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the columns."""
-        return self.task.target.classes
+        return self.only.classes
 
     @property
     def targets(self) -> Any:
         """What is true, as an array; None where nothing is known."""
-        return None if self.labels is None else self.labels.values[0]
+        place = self.task.targets.index(self.only)
+        return None if self.labels is None else self.labels.values[place]
 
     @property
     def log_probabilities(self) -> NDArray[np.float32]:
         """Log-probabilities, (rows, classes); of exclusive classes they are those of one choice."""
         outputs = torch.from_numpy(self.outputs)
-        return log_probabilities(self.task.target, outputs).numpy()
+        return log_probabilities(self.only, outputs).numpy()
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -184,7 +223,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[Any]:
         """The likeliest class of each row by number; for labels 0 or 1 each; shares; or numbers."""
-        target = self.task.target
+        target = self.only
         if target.kind is Kind.REGRESSION:
             numbers: NDArray[np.float32] = self.outputs[:, 0]
             return numbers
@@ -215,7 +254,7 @@ class Predictions:
         Raises:
             DataError: Nothing is known of the rows, or numbers or shares were predicted.
         """
-        if self.labels is None or self.task.target.kind in (Kind.REGRESSION, Kind.DISTRIBUTION):
+        if self.labels is None or self.only.kind in (Kind.REGRESSION, Kind.DISTRIBUTION):
             raise DataError("right or wrong needs rows with known classes")
         right: NDArray[np.bool_] = np.asarray(self.predicted == self.targets)
         return right if right.ndim == 1 else np.all(right, axis=1)
@@ -224,7 +263,7 @@ class Predictions:
         """A metric by name; see :func:`secchi.training.metrics.metric`."""
         if self.labels is None:
             raise DataError(f"{name} needs rows of which the truth is known")
-        target = self.task.target
+        target = self.only
         answers = self.predicted if target.kind is Kind.REGRESSION else self.probabilities
         return metric(name)(target, answers, self.targets, self.labels.weights)
 
@@ -337,13 +376,13 @@ class Predictions:
         """
         from secchi.inspection.showing import show_pictures, show_rows
 
-        target = self.task.target
+        target = self.only
         if self.source_name == "file" and target.kind is not Kind.REGRESSION:
             return show_pictures(self, rows, count, columns, seed)
         return show_rows(self, rows, seed)
 
     def _decoded(self, values: NDArray[Any]) -> NDArray[Any]:
-        target = self.task.target
+        target = self.only
         if target.exclusive:
             return target.decode(values)
         if target.kind is not Kind.MULTILABEL:

@@ -130,7 +130,7 @@ deviation 0.8539, correlation with the prediction 0.0000
 
     @property
     def r2(self) -> float:
-        """The share of the truth's variance that is explained; NaN for one row.
+        """The share of the truth's variance that is explained; NaN for a truth that is constant.
 
         1 - sum(w residual^2) / sum(w (truth - mean)^2); below 0 it is worse than the mean.
         """

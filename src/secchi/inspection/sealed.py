@@ -56,13 +56,14 @@ def look(
         name: What a person calls it.
     """
     chosen_by = next((metric for metric in scores if metric != "loss"), "loss")
-    spread = _each_row(predictions, chosen_by)
+    each = _each_row(predictions, chosen_by)
+    weights = None if predictions.labels is None else predictions.labels.weights
     report = seal.note(
         model=model,
         name=name,
         metric=chosen_by,
         value=scores[chosen_by],
-        standard_error=math.nan if spread is None else standard_error(spread),
+        standard_error=math.nan if each is None else standard_error(each, weights),
         lower_is_better=chosen_by.rpartition(".")[2] in LOWER_IS_BETTER,
     )
     return TestResult(scores, len(predictions), report)

@@ -167,7 +167,7 @@ class Slices:
         shown = self.slices[:_SHOWN]
         places = decimals((one.high - one.low) / 2 for one in shown)
         width = max([len(one.name) for one in shown], default=0)
-        lines = [f"{self.measure} {self.mean:.{places}f} of {self.rows:,} rows"]
+        lines = [f"{self.measure} {self.mean:z.{places}f} of {self.rows:,} rows"]
         if shown:
             lines.append(
                 f"{'':<3}{'slice':<{width}}{'rows':>8}{'mean':>{places + 6}}  "
@@ -175,11 +175,11 @@ class Slices:
             )
         for one in shown:
             low, difference, high = (
-                f"{value:+.{places}f}" for value in (one.low, one.difference, one.high)
+                f"{value:+z.{places}f}" for value in (one.low, one.difference, one.high)
             )
             lines.append(
                 f"{'->' if one.worse else '':<3}{one.name:<{width}}{one.rows:>8,}"
-                f"{one.mean:>{places + 6}.{places}f}  {difference} ({low} to {high}), "
+                f"{one.mean:>z{places + 6}.{places}f}  {difference} ({low} to {high}), "
                 + ("p < 0.001" if one.p < 0.001 else f"p = {one.p:.3f}")
             )
         return "\n".join([*lines, self.verdict])
@@ -253,9 +253,10 @@ def slices(
 
     fewer = max(1, min(bins, len(frame) // min_rows))
     cuts = [cut(str(name), column, fewer) for name, column in frame.items()]
-    if pairs:
-        cuts += [cut_by_both(one, other) for one, other in itertools.combinations(cuts, 2)]
-    pieces, sums, too_small = _gather(cuts, each, min_rows)
+    both = itertools.combinations(cuts, 2) if pairs else ()
+    # Each pair is made when it is its turn: together they would hold every row thousands of times.
+    every = itertools.chain(cuts, (cut_by_both(one, other) for one, other in both))
+    pieces, sums, too_small = _gather(every, each, min_rows)
     found = against_rest(sums, total)
     return Slices(
         measure,

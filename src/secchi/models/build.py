@@ -1,6 +1,7 @@
 """From a specification, or a network of one's own, to a network with its first weights."""
 
 import contextlib
+import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -237,7 +238,10 @@ def _check(net: nn.Module, inputs: int, outputs: int) -> None:
 
 
 def _named(maker: Any) -> str:
-    """The place where a class or function is written; what it looks like where it has none."""
+    """The place where a class or function is written; of other things that of their class."""
+    if isinstance(maker, functools.partial):
+        given = [*map(repr, maker.args), *(f"{k}={v!r}" for k, v in maker.keywords.items())]
+        return f"partial({', '.join([_named(maker.func), *given])})"
     if not hasattr(maker, "__qualname__"):
-        return repr(maker)
+        maker = type(maker)
     return f"{maker.__module__}.{maker.__qualname__}"

@@ -8,6 +8,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from secchi.errors import SpecError
 from secchi.models.build import Residual
+from secchi.models.units import InUnits
 
 
 def collapsed(net: nn.Module) -> nn.Linear:
@@ -19,7 +20,7 @@ def collapsed(net: nn.Module) -> nn.Linear:
 
     Args:
         net: Linear layers in a row, with residual connections or without, as
-            ``MLP(…, activation="identity")`` builds it.
+            ``MLP(…, activation="identity")`` builds it; also one whose outputs are in units.
 
     Returns:
         A layer with weights of its own, of the network's type and on its device.
@@ -51,6 +52,8 @@ def collapsed(net: nn.Module) -> nn.Linear:
 
 def _layers(part: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """The layers and their names, without the rows that they stand in."""
+    if isinstance(part, InUnits):
+        part = part.net
     if type(part) not in (nn.Sequential, Residual):
         yield name, part
         return
@@ -80,6 +83,8 @@ def _through(part: nn.Module, before: Tensor) -> Tensor:
         for child in part:
             behind = _through(child, behind)
         return before + behind if isinstance(part, Residual) else behind
+    if isinstance(part, InUnits):
+        return _shifted(part.scale[:, None] * _through(part.net, before), part.center)
     if isinstance(part, nn.Linear):
         behind = part.weight.double() @ before
         return behind if part.bias is None else _shifted(behind, part.bias.double())

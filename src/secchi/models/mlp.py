@@ -41,6 +41,8 @@ class MLP:
     Residual connections (He and others, 2015) go around a hidden layer, x + layer(x), wherever the
     hidden layer before it has as many units. There are none anywhere else, not even by a
     projection: so a network has the same parameters, and the same first weights, with and without.
+    With fewer than two hidden layers it is the same network, so that depths can be compared from
+    the first on; where no two of several hidden layers agree, to ask for them is a fault.
 
     ``init`` is, for the weights of every linear layer with n inputs and m outputs:
 

@@ -12,6 +12,7 @@ from secchi.errors import SpecError
 from secchi.models.build import Model, Residual, build_model, made_up_rows, tried
 from secchi.models.groups import is_batch_norm
 from secchi.models.parts import activation_name
+from secchi.models.units import InUnits
 from secchi.values import is_number
 
 if TYPE_CHECKING:
@@ -247,6 +248,8 @@ def _parts(
 
     A parameter stands before the first layer of the module that holds it.
     """
+    if isinstance(part, InUnits):  # it brings what the network gives to units, and is no layer
+        return _parts(part.net, name, depth, given)
     if depth == 0 or _is_leaf(part):
         return [(given[part][0] if part in given else math.inf, name, part)]
     below = depth and depth - 1

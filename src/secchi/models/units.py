@@ -29,6 +29,9 @@ class InUnits(nn.Module):
         centers: One an output, in units.
         scales: Likewise, above zero.
 
+    Both are float64, and so are the outputs: of numbers far from zero float32 would round away what
+    they differ by.
+
     >>> InUnits(nn.Identity(), [100.0], [10.0])(torch.tensor([[0.0], [1.0]])).tolist()
     [[100.0], [110.0]]
     """
@@ -39,8 +42,8 @@ class InUnits(nn.Module):
     def __init__(self, net: nn.Module, centers: Sequence[float], scales: Sequence[float]) -> None:
         super().__init__()
         self.net = net
-        self.register_buffer("center", torch.tensor(centers))
-        self.register_buffer("scale", torch.tensor(scales))
+        self.register_buffer("center", torch.tensor(centers, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(scales, dtype=torch.float64))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Rows to outputs of shape (rows, outputs)."""

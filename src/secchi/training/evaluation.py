@@ -85,20 +85,20 @@ def outputs_of(net: nn.Module, inputs: Inputs, width: int, execution: Execution 
         execution: Where it computes.
 
     Returns:
-        float32, or float64 where that is the precision, of shape (rows, width), on the processor.
+        float32, or float64 where the network gives that, of shape (rows, width), on the processor.
     """
     execution.place(net).eval()
     size = EVALUATION_NUMBERS // inputs.width
     if execution.device == "cpu" and convolves(net):
         size = min(FAST_NUMBERS // inputs.width, FAST_ROWS)
     size = min(max(1, size), max(1, len(inputs)))
-    outputs = torch.empty(len(inputs), width, dtype=execution.dtype)
-    start = 0
+    outputs, start = torch.empty(len(inputs), width, dtype=execution.dtype), 0
     with threads_for(net, size), torch.no_grad():
         while start < len(inputs):
             chosen = np.arange(start, min(start + size, len(inputs)))
             given = where_it_fits(partial(_outputs_at, net, inputs, chosen, execution))
             if given is not None:
+                outputs = outputs.to(given.dtype)
                 outputs[start : start + size] = given
                 start += size
             elif size > 1:
@@ -131,11 +131,12 @@ def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, 
             answers = outputs[:, columns.start].numpy()
         else:
             answers = log_probabilities(target, outputs[:, columns]).exp().numpy()
+        counted = answers if labels.weights is None else answers[labels.weights > 0]
+        finite = bool(np.isfinite(counted).all())
         for name in metrics:
             if several and not suits(name, target):
                 continue
             key = f"{target.name}.{name}" if several else name
-            finite = bool(np.isfinite(answers).all())
             value = metric(name)(target, answers, truth, labels.weights) if finite else np.nan
             scores[key] = float(value)
     return scores

@@ -140,12 +140,13 @@ class History:
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat dictionary an epoch; a metric that was not measured after it is NaN."""
+        names = self.metrics
         return [
             {
                 "epoch": epoch.number,
                 "train_loss": epoch.train_loss,
                 "valid_loss": epoch.valid_loss,
-                **{name: epoch.metrics.get(name, math.nan) for name in self.metrics},
+                **{name: epoch.metrics.get(name, math.nan) for name in names},
                 "seconds": epoch.seconds,
             }
             for epoch in self.epochs

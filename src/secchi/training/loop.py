@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from secchi.errors import DataError, SpecError
@@ -23,7 +25,7 @@ from secchi.training.execution import gpus, seed_generators, threads_for
 from secchi.training.history import Epoch, History, Outcome
 from secchi.training.losses import TaskLoss
 from secchi.training.memory import where_it_fits
-from secchi.training.optimizers import Optimizer, ParameterGroup, one_group
+from secchi.training.optimizers import Optimizer, ParameterGroup, lengths, one_group
 from secchi.training.penalties import Penalties
 from secchi.training.rows import ArrayInputs as ArrayInputs
 from secchi.training.rows import Batches
@@ -77,7 +79,8 @@ def train(
     has to be replayed where a killed run goes on. What a network draws in step s of epoch e, such
     as the masks of dropout, it draws from torch's generators seeded with
     ``secchi.seeding.stream_seed(training.seed, f"step {s} of epoch {e}")``; the order of an epoch
-    is ``secchi.seeding.stream(training.seed, f"batch order of epoch {e}").permutation(rows)``.
+    is ``secchi.seeding.stream(training.seed, f"batch order of epoch {e}").permutation(rows)``, of
+    the rows that weigh more than 0. The others are in no batch, as if they were not there.
 
     Args:
         net: What is trained, in place; it is left in evaluation mode.
@@ -166,17 +169,27 @@ def train(
 
 def _check_rows(train_rows: Rows, valid_rows: Rows | None, training: Training) -> None:
     """Refuse sides of which no row counts, and rules that would watch nothing."""
-    for name, side in (("training", train_rows), ("validation", valid_rows)):
-        if side is None:
-            continue
-        weights = side.labels.weights
-        if not len(side.labels) or (weights is not None and not weights.any()):
-            raise DataError(f"no {name} row counts: there are none, or all have the weight 0")
-    if valid_rows is None:
+    _counted(train_rows, "training")
+    if valid_rows is not None:
+        _counted(valid_rows, "validation")
+    else:
         watching = [name for name in ("patience", "keep_best") if getattr(training, name)]
         if watching:
             fault = "watches the validation loss, and there are no validation rows"
             raise SpecError("this training cannot be", [f"{name} {fault}" for name in watching])
+
+
+def _counted(rows: Rows, side: str) -> NDArray[np.int64]:
+    """The places of the rows that weigh more than 0.
+
+    Raises:
+        DataError: There are none.
+    """
+    weights = rows.labels.weights
+    places = np.arange(len(rows.labels)) if weights is None else np.flatnonzero(weights)
+    if not len(places):
+        raise DataError(f"no {side} row counts: there are none, or all have the weight 0")
+    return places
 
 
 def begin(
@@ -190,7 +203,7 @@ def begin(
     micro = min(execution.micro or training.batch_size, training.batch_size)
     return TrainState(
         net,
-        Optimizer(training, groups or one_group(net)),
+        Optimizer(training, groups or one_group(net), spared=lengths(net)),
         WeightAverage(net, training.ema) if training.ema else None,
         first_epoch,
         micro,
@@ -289,13 +302,13 @@ class Epochs:
         keeper: Keeper | None = None,
     ) -> None:
         self._state = state
-        self._rows = len(rows.labels)
+        self._rows = _counted(rows, "training")
         self._training = training
         self._loss = loss
         self._execution = execution
         self._equal_batches = equal_batches
         self._source = Batches(rows, execution.device, training.seed, mixing)
-        self._penalties = Penalties(training, state.optimizer.parameters)
+        self._penalties = Penalties(training, state.optimizer.parameters, state.net)
         self._progress = progress
         self._tell = tell
         self._keeper = keeper
@@ -329,8 +342,8 @@ class Epochs:
         Args:
             purpose: Names the stream that it is drawn from.
         """
-        order = stream(self._training.seed, purpose).permutation(self._rows)
-        self._source.arrange(order, self._state.epoch)
+        order = stream(self._training.seed, purpose).permutation(len(self._rows))
+        self._source.arrange(self._rows[order], self._state.epoch)
 
     @cached_property
     def least(self) -> int:
@@ -348,7 +361,7 @@ class Epochs:
 
         Asked for in training mode.
         """
-        rows = self._training.rows_of_epoch(self._rows, self._equal_batches)
+        rows = self._training.rows_of_epoch(len(self._rows), self._equal_batches)
         return list(pieces(rows, self._per_step, self.least))
 
     @property

@@ -76,7 +76,12 @@ def loss_faults(loss: Any) -> list[str]:
     pairs = list(loss.items()) if isinstance(loss, Mapping) else list(loss)
     if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
         return [f"loss is {loss!r}, which is no mapping of targets to losses"]
-    return list(filter(None, [_fault(f"loss of {name!r}", one) for name, one in pairs]))
+    faults = [
+        f"loss names a target {name!r}, which is no text"
+        for name, _ in pairs
+        if not isinstance(name, str)
+    ]
+    return faults + list(filter(None, [_fault(f"loss of {name!r}", one) for name, one in pairs]))
 
 
 def settled_loss(loss: LossChoice) -> Loss | tuple[tuple[str, Loss], ...] | None:

@@ -97,7 +97,8 @@ class TaskLoss:
         task: What is predicted.
         training: Names the losses and the label smoothing; None takes what suits the targets.
         units: One a target: of a number, what one step of the loss is. Outputs and truth are
-            divided by it, so that the loss is of (y - prediction) / unit. None takes 1 for all.
+            divided by it, so that the loss is of (y - prediction) / unit, and so is the training's
+            ``huber_delta``. None takes 1 for all.
         smoothed: Whether labels are smoothed as the training asks for, as in training alone.
 
     Raises:
@@ -150,10 +151,12 @@ class TaskLoss:
 
     def _of(self, place: int, outputs: Tensor, truth: Tensor, weighed: bool) -> Tensor:
         target, loss = self._columns[place][0], self._losses[place]
-        if (unit := self._units[place]) != 1:
+        unit = self._units[place]
+        if unit != 1:
             outputs, truth = outputs / unit, truth.to(outputs.dtype) / unit
         if loss is None or isinstance(loss, str):
-            return losses(target, outputs, truth, self._smoothing, loss=loss, delta=self._delta)
+            delta = self._delta / unit
+            return losses(target, outputs, truth, self._smoothing, loss=loss, delta=delta)
         return _own(loss, outputs, truth, weighed)
 
 
@@ -193,9 +196,13 @@ two classes; bce and cross_entropy do
 
 
 def weighted_mean(each: Tensor, weights: Tensor | None) -> Tensor:
-    """sum(w * x) / sum(w); the plain mean without weights. Weights of zero alone give zero."""
+    """sum(w * x) / sum(w); the plain mean without weights. Weights of zero alone give zero.
+
+    What weighs nothing may be no number: zero times that would be none either.
+    """
     if weights is None:
         return each.mean()
+    each = each.where(weights > 0, 0)
     return (each * weights).sum() / weights.sum().clamp_min(torch.finfo(each.dtype).tiny)
 
 

@@ -28,8 +28,8 @@ def metric(name: str) -> Metric:
     mae and kl, the Kullback-Leibler divergence of the answer from the truth.
 
     What it returns gives NaN where nothing can be measured: without rows, say, for an area under
-    the curve of one class alone, or for a correlation with what never changes. Rows whose weight is
-    zero count as absent. It raises a :class:`secchi.errors.SpecError` for a target that it does
+    the curve of one class alone, or for r and r2 of a truth that never changes. Rows whose weight
+    is zero count as absent. It raises a :class:`secchi.errors.SpecError` for a target that it does
     not suit.
 
     Raises:
@@ -158,9 +158,10 @@ def _auc(target: Target, answers: Array, truth: Array, weights: Array | None) ->
 
 
 def _r2(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:
+    """The share of the truth's variance that is explained; NaN where there is none."""
     from sklearn.metrics import r2_score
 
-    if len(truth) < 2:
+    if not np.ptp(truth):
         return float("nan")
     answers, truth = answers.astype(np.float64), truth.astype(np.float64)
     return float(r2_score(truth, answers, sample_weight=weights))

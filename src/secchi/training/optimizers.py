@@ -6,11 +6,13 @@ parity test holds them to the classes.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import _WeightNorm
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 from torch.optim.rmsprop import rmsprop
@@ -62,12 +64,16 @@ class _Group:
 class Optimizer:
     """Moves the parameters of a network against their gradients.
 
-    Weight decay spares biases, norms and everything else of one dimension.
+    Weight decay spares biases, norms and everything else of one dimension. Of weights that are
+    normalised, w = g v / |v|, it spares the lengths g, which scale what a unit gives as a norm
+    does, and shortens the directions v: no w moves by that, but the shorter v is, the further the
+    next step turns it.
 
     Args:
         training: Names the rule, the rates, the momentum and the weight decay.
         groups: What it is to change, first layers first; parameters without ``requires_grad``,
             and groups of such parameters alone, are left out.
+        spared: Other parameters that weight decay leaves alone, such as :func:`lengths`.
 
     Attributes:
         parameters: Everything that it changes.
@@ -76,7 +82,12 @@ class Optimizer:
         SpecError: The training names more rates than there are groups.
     """
 
-    def __init__(self, training: Training, groups: Sequence[ParameterGroup]) -> None:
+    def __init__(
+        self,
+        training: Training,
+        groups: Sequence[ParameterGroup],
+        spared: Iterable[nn.Parameter] = (),
+    ) -> None:
         self._rule = OPTIMIZERS[training.optimizer]
         self._momentum = training.base_momentum
         self._dampening = training.dampening
@@ -84,9 +95,10 @@ class Optimizer:
         self._groups: list[_Group] = []
         trained = [[p for p in group.parameters if p.requires_grad] for group in groups]
         trained = [parameters for parameters in trained if parameters]
+        alone = set(spared)
         for parameters, lr in zip(trained, spread(training.rates, len(trained)), strict=True):
-            weights = [p for p in parameters if p.ndim > 1]
-            others = [p for p in parameters if p.ndim <= 1]
+            weights = [p for p in parameters if p.ndim > 1 and p not in alone]
+            others = [p for p in parameters if p.ndim <= 1 or p in alone]
             if training.weight_decay:
                 self._groups.append(_Group(weights, lr, training.weight_decay))
                 self._groups.append(_Group(others, lr, 0.0))
@@ -151,6 +163,20 @@ class Optimizer:
 def one_group(network: nn.Module) -> list[ParameterGroup]:
     """All of a network's parameters as one group."""
     return [ParameterGroup("network", list(network.parameters()))]
+
+
+def lengths(network: nn.Module) -> list[nn.Parameter]:
+    """The lengths g of the weights that a network normalises: w = g v / |v|.
+
+    >>> from torch.nn.utils.parametrizations import weight_norm
+    >>> [length.shape for length in lengths(nn.Sequential(weight_norm(nn.Linear(4, 3))))]
+    [torch.Size([3, 1])]
+    """
+    return [
+        made.get_parameter("original0")
+        for made in network.modules()
+        if isinstance(made, ParametrizationList) and isinstance(made[0], _WeightNorm)
+    ]
 
 
 def _sgd(

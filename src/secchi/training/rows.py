@@ -162,7 +162,10 @@ class Batches:
         return self._gathered[first : first + places.stop - places.start]
 
     def _tensor(self, values: NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(values).to(self._device)
+        tensor = torch.from_numpy(values)
+        if self._device == "mps" and tensor.dtype == torch.float64:  # which it does not have
+            tensor = tensor.float()
+        return tensor.to(self._device)
 
 
 def _mixed(inputs: Tensor, mixing: Mixing, seed: int) -> tuple[Tensor, Tensor | None]:

@@ -46,8 +46,8 @@ class Training:
             function or module, as :class:`secchi.training.losses.TaskLoss` calls it; or, for
             several targets, a mapping of their names to such, which is kept as pairs. None, and
             targets that are not in it: what suits the target.
-        huber_delta: The error, in the target's unit, at which ``"huber"`` turns from a parabola
-            into a line.
+        huber_delta: The error, in the target's own unit whatever the loss is computed in, at which
+            ``"huber"`` turns from a parabola into a line.
         schedule: How the rate moves: a :class:`secchi.training.schedules.Schedule` or its name.
         momentum: Of sgd and rmsprop (None: 0), or Adam's first beta (None: 0.9).
         dampening: Of sgd with momentum: the new gradient is scaled by 1 - dampening before it is
@@ -55,6 +55,8 @@ class Training:
             momentum it is their weighted average, and the steps are shorter by that factor.
         nesterov: Nesterov's momentum, for sgd.
         weight_decay: Pull of the weights, not of biases and norms, towards zero, in the optimizer.
+            Of normalised weights it shortens v alone, see
+            :class:`secchi.training.optimizers.Optimizer`.
         l1: Adds l1 * mean(abs(w)) to what is minimised; see :mod:`secchi.training.penalties`.
         l2: Adds l2 * mean(w ** 2). With ``l1`` it is the elastic net.
         matrix_norm: Adds matrix_norm * the sum of the Frobenius norms of all weight matrices.

@@ -137,7 +137,8 @@ def pieces(rows: int, size: int, least: int = 1) -> Iterator[slice]:
 def forward(net: nn.Module, inputs: Tensor, precision: str = "fp32") -> Tensor:
     """A network's outputs, float32, with autocast where the precision asks for it.
 
-    With ``"fp64"`` they are float64, from a network of that; inputs are brought to it.
+    Those that a network gives in float64 stay so. With ``"fp64"`` they are float64, from a network
+    of that; inputs are brought to it.
     """
     if precision == "fp64":
         inputs = inputs.double() if inputs.is_floating_point() else inputs
@@ -146,7 +147,7 @@ def forward(net: nn.Module, inputs: Tensor, precision: str = "fp32") -> Tensor:
         with torch.autocast(inputs.device.type, torch.bfloat16):
             return forward(net, inputs)
     outputs: Tensor = net(inputs)
-    return outputs.float()
+    return outputs if outputs.dtype == torch.float64 else outputs.float()
 
 
 _ONE = torch.ones(())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.errors import DataError, SecchiError, did_you_mean
+from secchi.data.table import SCALES
+from secchi.errors import DataError, SecchiError, SpecError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,12 +20,13 @@ MOST_LEVELS = 100
 
 @dataclasses.dataclass(frozen=True)
 class NumberInput:
-    """A column of numbers: (value - center) / scale.
+    """A column of numbers: (value - center) / scale; 0 where the scale is 0.
 
     Attributes:
         name: The column.
         center: Is taken from each value.
-        scale: What it is divided by then.
+        scale: What it is divided by then; 0 for a column that never changed in training: nothing
+            was learned of it, so whatever it holds later must not count.
         fill: Stands for a missing value.
         flagged: Whether a second input says where a value is missing: 1, else 0.
     """
@@ -43,7 +45,10 @@ class NumberInput:
     def write(self, column: NDArray[Any], out: NDArray[Any]) -> None:
         """Fill in its inputs, (rows, inputs)."""
         missing = np.isnan(column)
-        out[:, 0] = (np.where(missing, self.fill, column) - self.center) / self.scale
+        if self.scale == 0:
+            out[:, 0] = 0
+        else:
+            out[:, 0] = (np.where(missing, self.fill, column) - self.center) / self.scale
         if self.flagged:
             out[:, 1] = missing
 
@@ -90,7 +95,8 @@ class TableTransform:
 
     The scales, of the training rows: ``"zscore"``: by mean and standard deviation; ``"minmax"``:
     from 0 at the smallest value to 1 at the largest; ``"robust"``: by median and interquartile
-    range; ``"none"``: as they are. A column that never changes becomes 0.
+    range, or by the standard deviation where that range is 0; ``"none"``: as they are. A column
+    that never changes in the training rows is 0 for all rows.
 
     Attributes:
         columns: One record a column of the table.
@@ -126,6 +132,14 @@ class TableTransform:
                 levels = sorted(str(level) for level in counts.index[:MOST_LEVELS])
                 columns.append(TextInput(name, tuple(levels)))
         return cls(tuple(columns), scale)
+
+    @property
+    def known(self) -> dict[str, str]:
+        """What each column of the table holds: ``"number"`` or ``"text"``, by name."""
+        return {
+            column.name: "number" if isinstance(column, NumberInput) else "text"
+            for column in self.columns
+        }
 
     @property
     def names(self) -> list[str]:
@@ -226,28 +240,39 @@ class TableTransform:
 def center_and_scale(values: NDArray[np.float64], scale: str) -> tuple[float, float]:
     """What is taken from each value, and what it is divided by then.
 
+    Args:
+        values: Finite numbers, one or more.
+        scale: One of :data:`secchi.data.table.SCALES`.
+
+    Returns:
+        The center, and the scale: 0 where the values never change, but for ``"none"``.
+
+    Raises:
+        SpecError: There is no such scale.
+
     >>> center_and_scale(np.array([0.0, 4.0]), "minmax")
     (0.0, 4.0)
     """
+    if scale not in SCALES:
+        fault = f"scale is {scale!r}, none of {', '.join(SCALES)}{did_you_mean(str(scale), SCALES)}"
+        raise SpecError("this scaling cannot be", [fault])
     low, high = float(values.min()), float(values.max())
     if scale == "none":
         return 0.0, 1.0
+    center, spread = float(values.mean()), float(values.std())
     if scale == "minmax":
         center, spread = low, high - low
     elif scale == "robust":
         quarter, center, rest = (float(v) for v in np.quantile(values, [0.25, 0.5, 0.75]))
-        spread = rest - quarter
-    else:
-        center, spread = float(values.mean()), float(values.std())
+        spread = rest - quarter or spread
     # Rounding leaves a spread where every value is the same.
-    never_changes = low == high or not spread > 0
-    return center, 1.0 if never_changes else spread
+    return center, 0.0 if low == high else spread
 
 
 def _fitted(name: str, values: NDArray[np.float64], scale: str) -> NumberInput:
     given = values[~np.isnan(values)]
     if not len(given):
-        return NumberInput(name, 0.0, 1.0, 0.0, flagged=True)
+        return NumberInput(name, 0.0, 0.0, 0.0, flagged=True)
     center, spread = center_and_scale(given, scale)
     return NumberInput(name, center, spread, float(np.median(given)), len(given) < len(values))
 
@@ -255,6 +280,10 @@ def _fitted(name: str, values: NDArray[np.float64], scale: str) -> NumberInput:
 def _as_numbers(column: NumberInput, given: "pd.Series[Any]") -> NDArray[np.float64]:
     import pandas as pd
 
+    if given.dtype.kind in "mM":
+        raise DataError(
+            f"the column {column.name!r} holds dates, and the model learned from its numbers"
+        )
     if given.dtype.kind == "f":
         values = given.to_numpy(np.float64)
     elif given.isna().all():
@@ -285,8 +314,8 @@ def _as_text(column: TextInput, given: "pd.Series[Any]") -> NDArray[Any]:
     if unknown.any():
         example = values[np.flatnonzero(unknown)[0]]
         warnings.warn(
-            f"{int(unknown.sum()):,} rows have a {column.name!r} that was not in training, such as "
-            f"{example!r}; it counts as none of the others",
+            f"{int(unknown.sum()):,} rows have a {column.name!r} that was rare or absent in "
+            f"training, such as {example!r}; it counts as none of the others",
             UserWarning,
             stacklevel=3,
         )
@@ -301,13 +330,3 @@ def _texts(given: "pd.Series[Any]") -> NDArray[Any]:
             whole = isinstance(value, float) and value.is_integer()
             values[place] = str(int(value) if whole else value)
     return values
-
-
-def targets_scale(values: Sequence[NDArray[Any]], scale: str) -> list[tuple[float, float]]:
-    """Center and scale of each target of numbers; (0, 1) for the others."""
-    return [
-        center_and_scale(each.astype(np.float64), scale)
-        if each.ndim == 1 and each.dtype.kind == "f"
-        else (0.0, 1.0)
-        for each in values
-    ]
