@@ -520,3 +520,12 @@ def test_no_value_in_any_training_row_is_told() -> None:
     data = TableData.from_frame(frame, "kind", inputs=["zip"], split_column="part")
     with pytest.raises(DataError, match="has a value in any training row"):
         learner(data).fit()
+
+
+def test_rows_cost_in_predictions_what_they_cost_in_training() -> None:
+    frame = load_diabetes(as_frame=True).frame.assign(target=lambda f: f["target"] * 30)
+    learn = learner(TableData.from_frame(frame, "target", task="number"), MLP([8]))
+    learn.fit(loss="l1", epochs=3)
+    found = learn.predictions()
+    assert found.losses is not None
+    assert found.losses.mean() == pytest.approx(learn.evaluate()["loss"], rel=1e-5)

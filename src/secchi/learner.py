@@ -430,7 +430,7 @@ class Learner:
 
             print(net.baselines())
         """
-        return self._table("baselines").baselines(target)
+        return self._table("baselines").baselines(target, self._last_training())
 
     def slices(
         self, split: str = "valid", *, target: str | None = None, pairs: bool = False
@@ -446,7 +446,7 @@ class Learner:
 
             print(net.slices())
         """
-        found = self._table("slices").slices(split, target, pairs)
+        found = self._table("slices").slices(split, target, pairs, self._last_training())
         self._count_look(split)
         return found
 
@@ -567,7 +567,9 @@ class Learner:
 
         training = self.training.but(lr=lr, epochs=epochs, **changes)
         names, equal = self._trainee.trained_names, self._trainee.equal_batches
-        return SchedulePlan.of(training, names, len(self.data.train), equal)
+        weights = self.data.train.labels.weights if self.data.train.labels else None
+        rows = len(self.data.train) if weights is None else int((weights > 0).sum())
+        return SchedulePlan.of(training, names, rows, equal)
 
     def find_lr(
         self, lr: float | Sequence[float] | None = None, *, steps: int = 100, **changes: Any
@@ -693,7 +695,7 @@ class Learner:
         model = weights_digest(self._trainee.trained)
         made = self._run.made
         name = made.name if made else model[:12]
-        predictions = self._trainee.predictions("test")
+        predictions = self._trainee.predictions("test", self._last_training())
         self._tested = look(predictions, scores, seal, model=model, name=name)
         return self._tested
 
@@ -750,7 +752,7 @@ class Learner:
 
             learn.predictions("valid").plot(count=4).savefig("predictions.png")
         """
-        predictions = self._trainee.predictions(split)
+        predictions = self._trainee.predictions(split, self._last_training())
         if predictions.labels is not None:
             self._count_look(split)
         return predictions
@@ -789,7 +791,7 @@ class Learner:
             raise SpecError("these views cannot be", [f"{change.name!r} {fault}"])
         plain = self.predictions(split)
         versions = (View(change, self.training.seed, number) for number in range(views))
-        others = [trainee.predictions(split, view) for view in versions]
+        others = [trainee.predictions(split, self._last_training(), view) for view in versions]
         averaged = Predictions.averaged([plain, *others])
         if averaged.labels is not None:
             measures = ["loss"]
@@ -931,8 +933,8 @@ class Learner:
                 return self
         if folders:
             raise BundleError(
-                f"{name!r} was saved in {out} only for other classes, another network, or rows "
-                "that are prepared otherwise"
+                f"{name!r} was saved in {out} only for other classes or another backbone or "
+                "network, or for rows that are prepared otherwise"
             )
         known = sorted({p.name for p in out.glob("*/checkpoints/[!.]*")})
         raise BundleError(f"nothing called {name!r} was saved in {out}{did_you_mean(name, known)}")

@@ -236,13 +236,14 @@ class PictureTrainee:
         self.extract()
         return Rows(self._network_inputs().plain(self.data.split(split)), self._labels(split))
 
-    def predictions(self, split: str, view: View = PLAIN) -> "Predictions":
+    def predictions(self, split: str, training: Training, view: View = PLAIN) -> "Predictions":
         """What the network says of a split's pictures, or of one augmented version of each.
 
         The labels of a sealed split are left out.
         """
         from secchi.inspection.predictions import Predictions
         from secchi.training.evaluation import outputs_of
+        from secchi.training.losses import TaskLoss
 
         self.extract()
         pictures, inputs = self.data.split(split), self._network_inputs()
@@ -250,7 +251,8 @@ class PictureTrainee:
         task = self.data.task
         outputs = outputs_of(self.trained, given, task.outputs, self.execution())
         labels = None if pictures.sealed else pictures.labels
-        return Predictions.of(task, tuple(pictures.files), outputs, labels)
+        loss = TaskLoss(task, training, smoothed=False)
+        return Predictions.of(task, tuple(pictures.files), outputs, labels, loss=loss)
 
     def _labels(self, split: str) -> Labels:
         labels = self.data.split(split).labels

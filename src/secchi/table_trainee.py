@@ -171,10 +171,11 @@ class TableTrainee:
 
         return Rows(ArrayInputs(self.inputs(split)), self.data.split(split).labels)
 
-    def predictions(self, split: str) -> "Predictions":
+    def predictions(self, split: str, training: Training) -> "Predictions":
         """What the network says of a split's rows."""
         from secchi.inspection.predictions import Predictions
         from secchi.training.evaluation import outputs_of
+        from secchi.training.losses import TaskLoss
         from secchi.training.rows import ArrayInputs
 
         rows = self.data.split(split)
@@ -185,7 +186,12 @@ class TableTrainee:
             self.execution(),
         )
         return Predictions.of(
-            self.data.task, rows.rows, outputs, rows.labels, source_name=self.data.row_name
+            self.data.task,
+            rows.rows,
+            outputs,
+            rows.labels,
+            source_name=self.data.row_name,
+            loss=TaskLoss(self.data.task, training, self.units, smoothed=False),
         )
 
     def example(self) -> "Tensor":
@@ -197,13 +203,13 @@ class TableTrainee:
 
     # ---------------------------------------------------------------- questions
 
-    def baselines(self, target: str | None = None) -> "Baselines":
+    def baselines(self, target: str | None, training: Training) -> "Baselines":
         """What simpler methods come to on the same rows, beside the network."""
         from secchi.inspection.baselines import baselines
 
         train, valid = self.data.train.labels, self.data.valid.labels
         name = self.data.task.target.name if target is None else target
-        network = self.predictions("valid").target(name)
+        network = self.predictions("valid", training).target(name)
         place = self.data.task.names.index(name)
         return baselines(
             (self.inputs("train"), train.values[place]),
@@ -214,11 +220,11 @@ class TableTrainee:
             network=network,
         )
 
-    def slices(self, split: str, target: str | None, pairs: bool) -> "Slices":
+    def slices(self, split: str, target: str | None, pairs: bool, training: Training) -> "Slices":
         """Which ranges of which columns the network errs in."""
         from secchi.inspection.slices import slices
 
-        found = self.predictions(split)
+        found = self.predictions(split, training)
         found = found.target(self.data.task.target.name if target is None else target)
         costs: NDArray[Any] | None
         if found.task.target.exclusive:

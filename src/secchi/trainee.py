@@ -94,8 +94,13 @@ class Trainee(Protocol):
         """Some rows as what is trained gets them."""
         ...
 
-    def predictions(self, split: str) -> "Predictions":
-        """What the network says of a split's rows; labels of a sealed split are left out."""
+    def predictions(self, split: str, training: "Training") -> "Predictions":
+        """What the network says of a split's rows; labels of a sealed split are left out.
+
+        Args:
+            split: Which.
+            training: Names the losses of the rows.
+        """
         ...
 
     def key(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -180,3 +181,21 @@ def test_a_frame_is_typed_as_the_file_of_it(
 
 def test_the_words_for_missing_are_stated_stripped() -> None:
     assert all(word == word.strip() for word in MISSING)
+
+
+def test_ranges_of_pandas_and_categories_of_anything_are_categories_of_their_texts() -> None:
+    depths = pd.Series([1.0, 2.0, None, 9.0])
+    found = typed(pd.cut(depths, [0, 3, 10]))
+    assert cells(found) == ["(0, 3]", "(0, 3]", None, "(3, 10]"]
+    assert cells(typed(pd.qcut(depths, 2))) == [str(one) for one in pd.qcut(depths, 2)][:2] + [
+        None,
+        "(2.0, 9.0]",
+    ]
+    assert cells(typed(pd.Series(pd.arrays.IntervalArray.from_breaks([0, 1, 2])))) == [
+        "(0, 1]",
+        "(1, 2]",
+    ]
+    places = pd.Categorical.from_codes([0, 1, -1], [PurePosixPath("/a"), PurePosixPath("/b")])
+    assert cells(typed(places)) == ["/a", "/b", None]
+    with pytest.raises(DataError, match="column 'a' holds tuple"):
+        typed([(1, 2), (3, 4)])

@@ -207,6 +207,54 @@ def test_a_wrong_encoding_is_refused(read: Read, encoding: str, message: str) ->
         read("a,b\n1,süß\n".encode("cp1252"), encoding=encoding)
 
 
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("utf-8", "utf-8-sig"),
+        ("UTF8", "utf-8-sig"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("utf-16-le", "utf-16"),
+        ("utf-16", "utf-16"),
+    ],
+)
+def test_a_mark_is_taken_off_where_the_encoding_is_given(
+    read: Read, given: str, written: str
+) -> None:
+    table = read("quality,pH\n5,3\n6,4\n".encode(written), encoding=given)
+    assert list(table.frame) == ["quality", "pH"]
+
+
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "zlib", "undefined"])
+def test_an_encoding_of_other_things_than_text_is_refused(read: Read, encoding: str) -> None:
+    with pytest.raises(DataError, match="which Python does not know as one of text"):
+        read("a,b\n1,2\n", encoding=encoding)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("sep", [";", ",", "\t", "~"])
+@pytest.mark.parametrize("line", ["sep={}", "SEP={}", '"sep={}"'])
+def test_a_first_line_of_excel_names_the_separator(
+    read: Read, line: str, sep: str, end: str
+) -> None:
+    rows = [line.format(sep), "", f"a{sep}b", f"1{sep}2", f'"x{sep}y"{sep}3', f"4{sep}5"]
+    table = read(end.join(rows) + end)
+    assert table.separator == sep
+    assert list(table.frame) == ["a", "b"]
+    assert table.frame["b"].tolist() == [2, 3, 5]
+    assert table.lines.tolist() == [4, 5, 6]
+
+
+def test_a_separator_that_is_given_goes_before_that_of_the_first_line(read: Read) -> None:
+    assert read("sep=,\na;b\n1;2\n", sep=";").separator == ";"
+    with pytest.raises(DataError, match=r"the first line names is ',', which leaves .* one column"):
+        read("sep=,\na;b\n1;2\n3;4\n")
+    with pytest.raises(DataError, match="nothing but blanks"):
+        read("sep=;\n")
+    with pytest.raises(DataError, match="in line 2 of"):
+        read('sep=;\n"' + "a;b\n" * 40_000)
+    assert list(read("sep=5;b\n1;2\n3;4\n").frame) == ["sep=5", "b"]
+
+
 def test_what_is_neither_asks_for_the_encoding(read: Read) -> None:
     with pytest.raises(DataError, match="neither UTF-8 nor Windows-1252; encoding says"):
         read(b"a,b\n1,\x81\x8d\n")

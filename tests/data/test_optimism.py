@@ -87,3 +87,38 @@ def test_every_fault_is_said_at_once() -> None:
         optimism(0, math.nan)
     with pytest.raises(SpecError, match=r"models is 2\.5"):
         optimism(2.5, 0.1)  # type: ignore[arg-type]
+
+
+COUNTED = st.lists(
+    st.tuples(st.floats(-1e3, 1e3), st.floats(0.01, 100)), min_size=1, max_size=30
+).map(lambda pairs: np.array(pairs).T)
+
+
+@given(COUNTED)
+def test_the_standard_error_of_a_weighted_mean_is_that_of_its_formula(rows: np.ndarray) -> None:
+    values, weights = rows
+    mean = (weights * values).sum() / weights.sum()
+    expected = math.sqrt((weights**2 * (values - mean) ** 2).sum()) / weights.sum()
+    assert standard_error(values, weights) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+@given(COUNTED, st.floats(0.1, 10), st.integers(0, 5))
+def test_alike_weights_are_none_and_rows_of_weight_zero_are_absent(
+    rows: np.ndarray, weight: float, absent: int
+) -> None:
+    values, weights = rows
+    expected = float(np.std(values)) / math.sqrt(len(values))
+    for found in (standard_error(values), standard_error(values, np.full(len(values), weight))):
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    more = np.append(values, np.full(absent, np.nan)), np.append(weights, np.zeros(absent))
+    assert standard_error(*more) == pytest.approx(standard_error(values, weights))
+
+
+def test_the_standard_error_of_a_weighted_mean_is_how_far_means_scatter() -> None:
+    random = np.random.default_rng(3)
+    weights = random.gamma(1, size=400)
+    values = random.gamma(2, size=(4000, 400))
+    measured = np.average(values, axis=1, weights=weights).std()
+    assert standard_error(values[0], weights) == pytest.approx(measured, rel=0.2)
+    assert standard_error(np.full(3, 0.1), np.array([0.3, 0.1, 7.0])) == 0
+    assert math.isnan(standard_error(np.ones(3), np.zeros(3)))

@@ -143,6 +143,7 @@ def test_moons_and_rings_are_what_their_names_say() -> None:
     upper = moons.inputs[moons.values == "upper"]
     assert upper[:, 1].min() >= -1e-9
     assert np.linalg.norm(upper, axis=1) == pytest.approx(1)
+    assert (Moons(rows=7).draw().values == "lower").sum() == 4
     rings = Rings(noise=0, factor=0.3).draw()
     radius = np.linalg.norm(rings.inputs, axis=1)
     assert radius == pytest.approx(np.where(rings.values == "inner", 0.3, 1.0))

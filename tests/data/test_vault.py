@@ -115,6 +115,8 @@ def test_an_opening_of_another_test_set_and_one_without_a_reason_are_refused() -
     ledger, test = Ledger(), of_rows(0, 5)
     with pytest.raises(DataError, match="needs a reason"):
         ledger.note_opening(test, " ")
+    with pytest.raises(DataError, match="needs a reason"):
+        ledger.note_opening(test, None)  # type: ignore[arg-type]
     opening = ledger.note_opening(test, "why")
     with pytest.raises(DataError, match="note an opening of this one first"):
         ledger.note_result(of_rows(0, 6), opening, model="a", name="a", metric="accuracy", value=1)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from torch.nn import functional
 
 from secchi.data.task import Kind, Labels, Target, Task
 from secchi.errors import DataError, SpecError
+from secchi.inspection.comparison import compare
 from secchi.inspection.predictions import Predictions
+from secchi.training.losses import TaskLoss
+from secchi.training.spec import Training
 
 BINARY = Task.classify(["cat", "dog"])
 MANY = Task.classify(["cat", "dog", "mouse"])
@@ -93,6 +97,34 @@ def test_a_number() -> None:
         _ = found.correct
     with pytest.raises(SpecError, match="is a number"):
         found.metric("accuracy")
+
+
+def test_losses_are_those_of_the_loss_that_is_given() -> None:
+    loss = TaskLoss(NUMBER, Training(loss="l1"), [0.5])
+    found = predictions(NUMBER, [[1.5], [-2.0]], [1.0, -4.0], loss=loss)
+    assert found.losses.tolist() == [1.0, 4.0]
+    assert found.target("price").losses.tolist() == [1.0, 4.0]
+    assert predictions(NUMBER, [[1.5]], loss=loss).losses is None
+    averaged = Predictions.averaged([found, found])
+    assert averaged.losses.tolist() == [0.25, 4.0]
+
+
+def test_the_losses_of_one_of_several_are_those_that_suit_it(several: Predictions) -> None:
+    def nothing(outputs: torch.Tensor, _: object) -> torch.Tensor:
+        return torch.zeros(len(outputs))
+
+    outputs = torch.from_numpy(several.outputs)
+    found = Predictions.of(
+        several.task, several.sources, outputs, several.labels, source_name="row", loss=nothing
+    )
+    assert found.losses.tolist() == [0.0, 0.0]
+    assert found.target("size").losses.tolist() == [0.25, 0.25]
+
+
+def test_numbers_in_float64_stay_so() -> None:
+    far = torch.tensor([[1e9 + 0.25], [1e9 + 0.5]], dtype=torch.float64)
+    found = Predictions.of(NUMBER, ("a", "b"), far)
+    assert Predictions.averaged([found, found]).predicted.tolist() == [1e9 + 0.25, 1e9 + 0.5]
 
 
 def test_without_truth_there_is_nothing_to_judge() -> None:
@@ -459,9 +491,20 @@ def test_several_labels_a_picture_are_not_drawn(pictures: tuple[str, ...]) -> No
 
 def test_a_task_of_several_targets_asks_for_one() -> None:
     task = Task((Target("size", Kind.REGRESSION), Target("price", Kind.REGRESSION)))
-    found = Predictions.of(task, ("a",), torch.zeros(1, 2))
-    with pytest.raises(DataError, match="2 targets"):
-        _ = found.predicted
+    truth = Labels(task, (np.zeros(1), np.zeros(1)))
+    found = Predictions.of(task, ("a",), torch.zeros(1, 2), truth)
+    asks: list[Callable[[], object]] = [
+        lambda: found.predicted,
+        lambda: found.classes,
+        lambda: found.metric("mae"),
+        found.residuals,
+        found.plot,
+        lambda: compare(found, found),
+    ]
+    for ask in asks:
+        with pytest.raises(DataError, match=r"2 targets, size, price, .*\.target\('size'\) gives"):
+            ask()
+    assert found.target("price").residuals().mae == 0
 
 
 # ---------------------------------------------------------------- averages

@@ -2,6 +2,7 @@
 
 import json
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 
 from secchi.errors import DataError, SpecError
+from secchi.inspection.cuts import Cut, cut_by_both
 from secchi.inspection.slices import Slices, slices
 
 
@@ -259,3 +261,34 @@ def test_the_record_as_text_table_json_and_figure(found: Slices) -> None:
         low, high = drawn.get_xdata()
         assert (low > line, high < line) == (one.low > 0, one.high < 0)
         assert (low + high) / 2 == pytest.approx(one.mean)
+
+
+def test_pairs_are_cut_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Cut]] = []
+    most = []
+
+    def counted(one: Cut, other: Cut) -> Cut:
+        both = cut_by_both(one, other)
+        made.append(weakref.ref(both))
+        most.append(sum(one() is not None for one in made))
+        return both
+
+    monkeypatch.setattr("secchi.inspection.slices.cut_by_both", counted)
+    found = slices(table(60), misses(0.3, 60), measure="error rate", pairs=True)
+    assert len(most) == 7 * 6 / 2
+    assert max(most) <= 2
+    assert any(len(one.conditions) == 2 for one in found.slices)
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    frame = pd.DataFrame({"x": np.arange(40.0)})
+    costs = np.where(np.arange(40) < 20, -1e-4, 1e-4) + np.tile([-1.0, 1.0], 20)
+    text = str(slices(frame, costs, measure="m", bins=2))
+    assert "+0.00" in text
+    assert "-0.00 " not in text
+
+
+def test_names_of_columns_that_are_numbers_are_found_again() -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 2)))
+    for one in slices(frame, frame[1] > 0, measure="m", pairs=True).slices:
+        assert one.where(frame).sum() == one.rows

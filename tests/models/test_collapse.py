@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from secchi.errors import SpecError
 from secchi.models.collapse import collapsed
 from secchi.models.mlp import MLP
+from secchi.models.units import InUnits
 
 
 def iris() -> Tensor:
@@ -78,3 +79,12 @@ def test_nonlinear_layers_are_named() -> None:
 def test_what_is_not_linear_is_refused(net: nn.Module) -> None:
     with pytest.raises(SpecError, match="this is not one linear layer: "):
         collapsed(net)
+
+
+def test_outputs_in_units_stay_so() -> None:
+    net = MLP([6, 5], "identity").build(4, 2).double()
+    whole = InUnits(net, [1000.0, -3.0], [20.0, 0.5]).eval()
+    one = collapsed(whole)
+    torch.testing.assert_close(one(iris()), whole(iris()), rtol=1e-10, atol=1e-10)
+    with pytest.raises(SpecError, match=r"hidden1\.activation is a ReLU"):
+        collapsed(InUnits(MLP([6]).build(4, 1), [1.0], [2.0]))

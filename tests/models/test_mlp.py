@@ -248,6 +248,14 @@ def test_residual_connections_add_the_input_where_hidden_widths_agree() -> None:
     torch.testing.assert_close(net(rows()), x, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_residual_connections_are_none_where_there_is_nothing_to_go_around(depth: int) -> None:
+    with_them, without = (
+        MLP(depth=depth, width=5, residual=each).build(5, 2) for each in (True, False)
+    )
+    torch.testing.assert_close(with_them(torch.ones(3, 5)), without(torch.ones(3, 5)))
+
+
 def test_residual_connections_change_no_weight() -> None:
     spec = MLP(depth=3, width=5)
     one, other = (spec.but(residual=each).build(5, 2).state_dict() for each in (True, False))

@@ -15,6 +15,7 @@ from secchi.errors import SpecError
 from secchi.models.groups import count_of
 from secchi.models.mlp import MLP
 from secchi.models.summary import Row, architecture, draw_network, summary
+from secchi.models.units import InUnits
 
 
 class Own(nn.Module):
@@ -186,3 +187,10 @@ def test_a_picture_of_what_is_no_network() -> None:
 def test_a_network_is_drawn() -> None:
     texts = {text.get_text() for text in draw_network(MLP([16, 400]), 4, 3).axes[0].texts}
     assert {"inputs\n4", "hidden 1\n16", "hidden 2\n400", "outputs\n3", "relu"} <= texts
+
+
+@pytest.mark.parametrize("hidden", [[], [16, 16]])
+def test_a_network_with_outputs_in_units_has_the_layers_of_one_without(hidden: list[int]) -> None:
+    net = MLP(hidden, batch_norm="before").build(4, 2)
+    for depth in (1, 2, None):
+        assert summary(InUnits(net, [5.0, 6.0], [2.0, 3.0]), 4, depth) == summary(net, 4, depth)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from secchi.errors import SpecError
+from secchi.models.mlp import MLP
+from secchi.training.loop import ON_CPU, begin
 from secchi.training.optimizers import Optimizer, ParameterGroup, one_group
 from secchi.training.schedules import At, OneCycle
 from secchi.training.spec import Training
@@ -213,3 +215,27 @@ def test_gradients_are_forgotten() -> None:
     give_gradients(net, 0)
     Optimizer(Training(), one_group(net)).zero_grad()
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_weight_decay_spares_the_lengths_of_normalised_weights(name: str) -> None:
+    """The directions alone are shortened, in a training as in one step; no weight moves by it."""
+    training, make = PAIRS[name]
+    ours, theirs = (MLP([5], weight_norm=True).build(3, 2, seed=1) for _ in range(2))
+    lengths = [p for n, p in theirs.named_parameters() if n.endswith("original0")]
+    directions = [p for n, p in theirs.named_parameters() if n.endswith("original1")]
+    biases = [p for n, p in theirs.named_parameters() if n.endswith("bias")]
+    reference = make(
+        [
+            {"params": directions, "lr": 0.1, "weight_decay": DECAY},
+            {"params": [*lengths, *biases], "lr": 0.1, "weight_decay": 0.0},
+        ]
+    )
+    training = training.but(lr=0.1, weight_decay=DECAY)
+    optimizer = begin(ours, training, None, 0, ON_CPU).optimizer
+    for step in range(STEPS):
+        give_gradients(ours, step)
+        give_gradients(theirs, step)
+        optimizer.step()
+        reference.step()
+        assert_same_weights(ours, theirs)

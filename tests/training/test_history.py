@@ -144,3 +144,11 @@ def test_a_step_takes_few_bytes() -> None:
     many = with_steps(*[0.123456789] * 10_000)
     assert many.step_losses.itemsize + many.step_rates.itemsize == 8
     assert len(json.dumps(many.to_dict())) < 12 * 10_000
+
+
+def test_rows_look_for_the_names_of_the_metrics_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, looks = history(*[{"accuracy": 0.9}] * 30), []
+    names = History.metrics.fget
+    monkeypatch.setattr(History, "metrics", property(lambda one: looks.append(1) or names(one)))
+    assert len(found.rows()) == 30
+    assert len(looks) == 1

@@ -13,6 +13,7 @@ from torch import nn
 from secchi.data.task import Kind, Labels, Target, Task
 from secchi.errors import DataError, SpecError
 from secchi.models.heads import Head
+from secchi.seeding import stream
 from secchi.training import evaluation, loop
 from secchi.training.history import Epoch, History, Outcome
 from secchi.training.loop import ArrayInputs, Execution, Rows, evaluate, train
@@ -296,6 +297,71 @@ def test_weights_move_what_is_learned() -> None:
         head = Head(6, 1)
         train(head, rows, rows, Training(lr=0.1, epochs=20, batch_size=2))
         assert (head(torch.ones(1, 6)).item() > 0) == expected
+
+
+def absent(rows: Rows, places: Sequence[int], value: float) -> Rows:
+    """The same rows and, at some places between them, others of a value that weigh nothing."""
+    labels = rows.labels
+    inputs = np.insert(rows.inputs.values, places, np.float32(value), axis=0)
+    values = tuple(np.insert(truth, places, value) for truth in labels.values)
+    weights = np.insert(np.ones(len(labels), np.float32), places, 0)
+    return Rows(InMemory(inputs), Labels(labels.task, values, weights))
+
+
+@pytest.mark.parametrize("value", [1e30, 3.0])
+def test_rows_of_weight_zero_are_as_if_they_were_not_there(value: float) -> None:
+    price = Target("price", Kind.REGRESSION)
+    rows, valid = rows_of(price), rows_of(price, seed=1)
+    training = Training("sgd", lr=0.01, epochs=3, batch_size=8, drop_last=True)
+
+    def run(rows: Rows, valid: Rows) -> tuple[nn.Module, History]:
+        net = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        net.load_state_dict(start)
+        return net, train(net, rows, valid, training, metrics=["mae"])
+
+    start = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).state_dict()
+    expected_net, expected = run(rows, valid)
+    more = absent(rows, [0, 5, 5, 20, 49], value)
+    net, found = run(more, absent(valid, [3, 50], value))
+    assert found.outcome is Outcome.COMPLETED
+    # The same numbers to the bit: of those that are judged, sums are in another order.
+    assert found.step_losses == expected.step_losses
+    assert [e.train_loss for e in found.epochs] == [e.train_loss for e in expected.epochs]
+    for one, other in zip(found.epochs, expected.epochs, strict=True):
+        assert one.valid_loss == pytest.approx(other.valid_loss)
+        assert one.metrics == pytest.approx(other.metrics)
+    for name, weights in expected_net.state_dict().items():
+        assert torch.equal(net.state_dict()[name], weights), name
+    taken = {row for batch in more.inputs.taken for row in batch}
+    assert taken == set(np.flatnonzero(more.labels.weights).tolist())
+
+
+def test_an_epoch_has_rows_that_count_however_few_there_are() -> None:
+    """Of 64 rows in batches of 4 that drop what is left over, one counts."""
+    rows = rows_of(count=64, weights=[0.0] * 63 + [1.0])
+    _, history = fitted(Training(epochs=5, batch_size=4), rows, equal_batches=True)
+    assert history.outcome is Outcome.COMPLETED
+    assert all(math.isfinite(epoch.train_loss) for epoch in history.epochs)
+    assert history.steps == 5
+
+
+def test_a_row_of_weight_zero_without_finite_outputs_spoils_no_number() -> None:
+    rows = absent(rows_of(), [7], 0.0)
+    rows.inputs.values[7] = np.nan
+    found = evaluate(Head(6, 3), rows, metrics=["accuracy"])
+    assert math.isfinite(found.loss)
+    assert math.isfinite(found.metrics["accuracy"])
+
+
+def test_the_order_without_weights_of_zero_is_that_of_every_row() -> None:
+    orders = []
+    for weights in (None, [2.0] * 50):
+        rows = rows_of(weights=weights)
+        fitted(Training(epochs=2, batch_size=16), rows)
+        orders.append(rows.inputs.taken)
+    assert orders[0] == orders[1]
+    drawn = stream(0, "batch order of epoch 0").permutation(50)
+    assert sum(orders[0], [])[:50] == drawn.tolist()
 
 
 def test_the_metrics_of_several_targets_are_kept_apart() -> None:

@@ -334,12 +334,23 @@ def test_every_fault_of_losses_by_target_is_told_at_once() -> None:
     assert "did you mean price" in caught.value.faults[0]
 
 
+def test_the_line_of_huber_begins_at_the_same_error_whatever_the_unit() -> None:
+    """Errors of 1 and 10 euros with a delta of 2: a parabola, and a line, in any unit."""
+    outputs, truth = torch.tensor([[101.0], [110.0]]), torch.tensor([100.0, 100.0])
+    training = Training(loss="huber", huber_delta=2.0)
+    plain = TaskLoss(Task((NUMBER,)), training)(outputs, [truth])
+    assert plain.tolist() == [0.5, 18.0]
+    for unit in (0.1, 50.0):
+        found = TaskLoss(Task((NUMBER,)), training, [unit])(outputs, [truth])
+        torch.testing.assert_close(found * unit**2, plain)
+
+
 @pytest.mark.parametrize("name", ["mse", "l1", "huber", None])
 def test_a_unit_measures_the_error(name: str | None) -> None:
     task, outputs, truth = Task((NUMBER,)), torch.tensor([[3.0], [8.0]]), torch.tensor([1.0, 9.0])
-    training = Training(loss=name)
-    found = TaskLoss(task, training, [4.0])(outputs, [truth])
-    expected = TaskLoss(task, training)(outputs / 4, [truth / 4])
+    found = TaskLoss(task, Training(loss=name, huber_delta=1.5), [4.0])(outputs, [truth])
+    alone = TaskLoss(task, Training(loss=name, huber_delta=1.5 / 4))
+    expected = alone(outputs / 4, [truth / 4])
     torch.testing.assert_close(found, expected)
 
 
@@ -406,3 +417,8 @@ def test_losses_of_float64_are_float64(target: Target) -> None:
         Kind.DISTRIBUTION: torch.full((2, 3), 1 / 3),
     }.get(target.kind, torch.tensor([0, 1]))
     assert losses(target, outputs, truth).dtype == torch.float64
+
+
+def test_what_weighs_nothing_may_be_no_number() -> None:
+    each = torch.tensor([1.0, torch.nan, 3.0, torch.inf])
+    assert float(weighted_mean(each, torch.tensor([1.0, 0.0, 3.0, 0.0]))) == 2.5

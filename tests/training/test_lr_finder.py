@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from secchi import ImageData, Learner
 from secchi.console import Console
 from secchi.data.task import Labels, Target, Task
-from secchi.errors import SpecError
+from secchi.errors import DataError, SpecError
 from secchi.features.cache import FeatureCache
 from secchi.seeding import stream
 from secchi.training.loop import ArrayInputs, Rows, train
@@ -643,3 +643,10 @@ def test_a_search_computes_its_losses_as_training_does() -> None:
     by_hand = np.abs(truth[order]).reshape(3, 16).mean(axis=1) / 50
     assert search.losses[:3] == pytest.approx(by_hand, rel=1e-3)  # the rate is next to nothing
     assert search.valid_losses[0] == pytest.approx(np.abs(truth).mean() / 50, rel=1e-3)
+
+
+def test_training_rows_of_which_none_counts_are_refused() -> None:
+    labels = Labels(TASK, (np.zeros(5, np.int64),), np.zeros(5, np.float32))
+    rows = Rows(ArrayInputs(np.ones((5, 2), np.float32)), labels)
+    with pytest.raises(DataError, match="no training row counts"):
+        find_lr(nn.Linear(2, 3), rows, rows, Training())

@@ -184,6 +184,13 @@ def test_without_rows_that_count_there_is_nothing_to_measure(
     assert math.isnan(metric(name)(target, answers[rows], truth[rows], weights))
 
 
+@pytest.mark.parametrize("said", [2.0, 3.0])
+def test_r2_needs_a_truth_that_changes(said: float) -> None:
+    truth = np.array([2.0, 2.0, 7.0])
+    measured = metric("r2")(NUMBER, np.full(3, said), truth, np.array([1.0, 1.0, 0.0]))
+    assert math.isnan(measured)
+
+
 def test_r2_needs_two_rows() -> None:
     assert math.isnan(metric("r2")(NUMBER, np.zeros(1), np.ones(1), None))
 

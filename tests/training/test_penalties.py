@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from secchi.training.penalties import Penalties
 from secchi.training.spec import Training
@@ -77,3 +78,29 @@ def test_without_penalties_nothing_is_touched() -> None:
     weight = nn.Parameter(torch.ones(1, 2))
     Penalties(Training(), [weight]).add_gradients()
     assert weight.grad is None
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_normalised_weights_are_penalised_themselves(name: str) -> None:
+    """Of w = g v / |v|, w; neither g nor v."""
+    net = network()
+    for place in (0, 2):
+        weight_norm(net[place])
+    parts = dict(net.named_parameters())
+    total = 3 * FORMULAS[name]([net[0].weight, net[2].weight], 25)
+    expected = torch.autograd.grad(total, list(parts.values()), allow_unused=True)
+    for parameter in parts.values():
+        parameter.grad = torch.full_like(parameter, 7.0)
+    Penalties(Training(**{name: 3.0}), parts.values(), net).add_gradients()
+    for (part, parameter), wanted in zip(parts.items(), expected, strict=True):
+        found = parameter.grad - 7
+        wanted = torch.zeros_like(found) if wanted is None else wanted
+        torch.testing.assert_close(found, wanted, msg=part)
+
+
+def test_frozen_normalised_weights_are_not_penalised() -> None:
+    net = nn.Sequential(weight_norm(nn.Linear(3, 4)), nn.Linear(4, 2))
+    net[0].requires_grad_(False)
+    Penalties(Training(l2=1.0), net[1].parameters(), net).add_gradients()
+    assert all(parameter.grad is None for parameter in net[0].parameters())
+    torch.testing.assert_close(net[1].weight.grad, 2 * net[1].weight.detach() / 8)

@@ -386,3 +386,8 @@ def test_more_rates_than_groups_are_refused(groups: int, more: int) -> None:
     rates = tuple(range(1, max(groups, 1) + more + 1))
     with pytest.raises(SpecError, match=f"lr names {len(rates)} rates, and {groups} layer groups"):
         spread(rates, groups)
+
+
+def test_a_loss_by_target_needs_names_that_are_texts() -> None:
+    with pytest.raises(SpecError, match="loss names a target 1, which is no text"):
+        Training(loss={1: "mse"})  # type: ignore[dict-item]

@@ -115,8 +115,8 @@ def encoding_of(file: str, given: str | None = None) -> tuple[str, tuple[str, ..
 def separator_of(file: str, encoding: str, given: str | None = None) -> str:
     """What stands between the fields of a file.
 
-    A first line ``sep=;``, as Excel writes and reads it, names it and is no part of the table.
-    Without one each candidate parses the first 100 records, quotes and all. It is possible if the header
+    A first line ``sep=;``, as Excel understands it, names it and is no part of the table. Without
+    one each candidate parses the first 100 records, quotes and all. It is possible if the header
     has two fields or more, and at least half of the records have as many. Of those the best is
     the one that most records fit, to a tenth; then the one with most cells that are numbers; then
     the one with most fields. Blanks count only where nothing else is possible and most cells are

@@ -241,7 +241,7 @@ def mean_interval(change: Array, weights: Array | None = None) -> tuple[float, f
 
 def _accuracy_rows(predictions: Predictions) -> Array:
     """The share of each row's labels that are right: 0 or 1 for one class a row."""
-    target = predictions.task.target
+    target = predictions.only_target
     if target.kind is Kind.REGRESSION:
         fault = f"accuracy needs classes, and {target.name!r} is a number; compare the loss"
         raise SpecError("this comparison cannot be", [fault])
@@ -250,7 +250,7 @@ def _accuracy_rows(predictions: Predictions) -> Array:
 
 
 def _accuracy_step(predictions: Predictions) -> float:
-    target = predictions.task.target
+    target = predictions.only_target
     return 1.0 if target.exclusive else 1 / len(target.classes)
 
 

@@ -67,7 +67,7 @@ def judged(predictions: "Predictions", what: str, kinds: tuple[Kind, ...]) -> Ju
         DataError: There are several targets or one of another kind, the truth is not known, no row
             counts, or an answer is no finite number.
     """
-    target = predictions.only
+    target = predictions.only_target
     if target.kind not in kinds:
         needed = " or ".join(dict.fromkeys(_CALLED[kind] for kind in kinds))
         raise DataError(f"{what} needs {needed}, and {target.name!r} is {_CALLED[target.kind]}")

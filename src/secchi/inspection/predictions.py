@@ -14,7 +14,7 @@ from secchi.data.task import Kind, Labels, Target, Task
 from secchi.errors import DataError, did_you_mean
 from secchi.inspection.averages import averaged_outputs, shares_of
 from secchi.models.heads import log_probabilities
-from secchi.training.losses import TaskLoss
+from secchi.training.losses import task_losses
 from secchi.training.metrics import metric
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ class Predictions:
         each = None
         if labels is not None:
             truth = [torch.from_numpy(values) for values in labels.values]
-            each = (loss or TaskLoss(task))(outputs, truth).numpy()
+            costs = loss(outputs, truth) if loss else task_losses(task, outputs, truth)
+            each = costs.numpy()
         return cls(task, sources, outputs.numpy(), labels, each, unreadable, source_name)
 
     @classmethod
@@ -185,7 +186,7 @@ class Predictions:
         )
 
     @property
-    def only(self) -> Target:
+    def only_target(self) -> Target:
         """What was predicted, where that is one target.
 
         Raises:
@@ -201,19 +202,18 @@ class Predictions:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the columns."""
-        return self.only.classes
+        return self.only_target.classes
 
     @property
     def targets(self) -> Any:
         """What is true, as an array; None where nothing is known."""
-        place = self.task.targets.index(self.only)
-        return None if self.labels is None else self.labels.values[place]
+        return None if self.labels is None else self.labels.values[0]
 
     @property
     def log_probabilities(self) -> NDArray[np.float32]:
         """Log-probabilities, (rows, classes); of exclusive classes they are those of one choice."""
         outputs = torch.from_numpy(self.outputs)
-        return log_probabilities(self.only, outputs).numpy()
+        return log_probabilities(self.only_target, outputs).numpy()
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -223,7 +223,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[Any]:
         """The likeliest class of each row by number; for labels 0 or 1 each; shares; or numbers."""
-        target = self.only
+        target = self.only_target
         if target.kind is Kind.REGRESSION:
             numbers: NDArray[np.float32] = self.outputs[:, 0]
             return numbers
@@ -254,7 +254,7 @@ class Predictions:
         Raises:
             DataError: Nothing is known of the rows, or numbers or shares were predicted.
         """
-        if self.labels is None or self.only.kind in (Kind.REGRESSION, Kind.DISTRIBUTION):
+        if self.labels is None or self.only_target.kind in (Kind.REGRESSION, Kind.DISTRIBUTION):
             raise DataError("right or wrong needs rows with known classes")
         right: NDArray[np.bool_] = np.asarray(self.predicted == self.targets)
         return right if right.ndim == 1 else np.all(right, axis=1)
@@ -263,7 +263,7 @@ class Predictions:
         """A metric by name; see :func:`secchi.training.metrics.metric`."""
         if self.labels is None:
             raise DataError(f"{name} needs rows of which the truth is known")
-        target = self.only
+        target = self.only_target
         answers = self.predicted if target.kind is Kind.REGRESSION else self.probabilities
         return metric(name)(target, answers, self.targets, self.labels.weights)
 
@@ -376,13 +376,13 @@ class Predictions:
         """
         from secchi.inspection.showing import show_pictures, show_rows
 
-        target = self.only
+        target = self.only_target
         if self.source_name == "file" and target.kind is not Kind.REGRESSION:
             return show_pictures(self, rows, count, columns, seed)
         return show_rows(self, rows, seed)
 
     def _decoded(self, values: NDArray[Any]) -> NDArray[Any]:
-        target = self.only
+        target = self.only_target
         if target.exclusive:
             return target.decode(values)
         if target.kind is not Kind.MULTILABEL:

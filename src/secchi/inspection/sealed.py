@@ -76,7 +76,7 @@ def _each_row(predictions: Predictions, metric: str) -> NDArray[Any] | None:
     if len(predictions.task.targets) > 1:
         target, _, metric = metric.rpartition(".")
         predictions = predictions.target(target)
-    if metric in ("accuracy", "error_rate") and predictions.task.target.kind is not Kind.MULTILABEL:
+    if metric in ("accuracy", "error_rate") and predictions.only_target.kind is not Kind.MULTILABEL:
         return predictions.correct
     if metric == "mae":
         far: NDArray[Any] = np.abs(predictions.predicted - predictions.targets)

@@ -29,7 +29,7 @@ def show_pictures(
     """
     from secchi.figures.pictures import Tile, picture_grid
 
-    target = predictions.task.target
+    target = predictions.only_target
     if not target.exclusive:
         raise DataError("pictures are drawn with one class each, and the task has none")
     known = predictions.labels is not None
@@ -55,7 +55,7 @@ def show_rows(predictions: Predictions, rows: Sequence[int] | None, seed: int) -
 
     Arguments and errors as of :meth:`secchi.inspection.predictions.Predictions.plot`.
     """
-    target, known = predictions.task.target, predictions.labels is not None
+    target, known = predictions.only_target, predictions.labels is not None
     if target.kind in (Kind.MULTILABEL, Kind.DISTRIBUTION):
         raise DataError(
             f"rows are drawn with one class or number each, and {target.name!r} is "
@@ -93,7 +93,7 @@ def _picked(
 def _classes(predictions: Predictions, chosen: NDArray[Any], title: str) -> "Figure":
     from secchi.figures.answers import class_dots
 
-    target, probabilities = predictions.task.target, predictions.probabilities
+    target, probabilities = predictions.only_target, predictions.probabilities
     truth = None if predictions.labels is None else predictions.targets[chosen]
     if truth is not None:
         missed = int((~predictions.correct[chosen]).sum())
@@ -109,4 +109,4 @@ def _numbers(predictions: Predictions, chosen: NDArray[Any], title: str) -> "Fig
 
     truth, said = predictions.targets[chosen], predictions.predicted[chosen]
     title += f", r2 {number(predictions.metric('r2'), 3)}"
-    return prediction_against_truth(truth, said, predictions.task.target.name, title)
+    return prediction_against_truth(truth, said, predictions.only_target.name, title)

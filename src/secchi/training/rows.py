@@ -106,7 +106,7 @@ class Batches:
     >>> batches = Batches(Rows(ArrayInputs(np.zeros((4, 2))), labels), "cpu", seed=0)
     >>> batches.arrange(np.array([3, 1, 0, 2]))
     >>> batches.at(slice(1, 3), "step 0").values
-    (tensor([11., 10.]),)
+    (tensor([11., 10.], dtype=torch.float64),)
     """
 
     def __init__(self, rows: Rows, device: str, seed: int, mixing: Mixing | None = None) -> None:
