@@ -150,6 +150,10 @@ class Learner:
         self._epochs = 0
         self._training_seconds = 0.0
 
+    def __repr__(self) -> str:
+        trained = f"{self._epochs:,} epochs" if self._epochs else "not trained yet"
+        return f"<Learner on {self.data!r}: {trained}>"
+
     @classmethod
     def pretrained(
         cls,
@@ -430,6 +434,7 @@ class Learner:
 
             print(net.baselines())
         """
+        self._tell_untrained()
         return self._table("baselines").baselines(target, self._last_training())
 
     def slices(
@@ -446,6 +451,7 @@ class Learner:
 
             print(net.slices())
         """
+        self._tell_untrained()
         found = self._table("slices").slices(split, target, pairs, self._last_training())
         self._count_look(split)
         return found
@@ -665,6 +671,10 @@ class Learner:
         self.console.line(str(result.report))
         return result.scores
 
+    def _tell_untrained(self) -> None:
+        if not self._epochs:
+            self.console.line("the network is not trained yet: it is judged by its first weights")
+
     def _last_training(self) -> Training:
         """How it was trained last; before, how it would be."""
         return self.history.training if self.history else self.training
@@ -752,6 +762,7 @@ class Learner:
 
             learn.predictions("valid").plot(count=4).savefig("predictions.png")
         """
+        self._tell_untrained()
         predictions = self._trainee.predictions(split, self._last_training())
         if predictions.labels is not None:
             self._count_look(split)
@@ -1096,6 +1107,9 @@ def usual_metrics(data: ImageData | TableData) -> list[str]:
 _MOST_LINES = 20
 """Of twice as many epochs and more, about so many are shown; the history has all."""
 
+_LONGEST_SILENCE = 2.0
+"""Seconds after which the next epoch is shown in any case."""
+
 
 class _EpochLines:
     """Shows a line an epoch, under a heading; of many epochs some."""
@@ -1104,12 +1118,14 @@ class _EpochLines:
         self._console = console
         self._heading_is_due = True
         self._every = max(1, epochs // _MOST_LINES)
-        self._seen = 0
+        self._seen, self._shown = 0, time.perf_counter()
 
     def __call__(self, epoch: Epoch) -> None:
         self._seen += 1
-        if (self._seen - 1) % self._every:
+        waited = time.perf_counter() - self._shown
+        if (self._seen - 1) % self._every and waited < _LONGEST_SILENCE:
             return
+        self._shown = time.perf_counter()
         if self._heading_is_due:
             self._console.line(Epoch.heading(list(epoch.metrics)))
             self._heading_is_due = False

@@ -106,6 +106,9 @@ class Recipe:
         """The steps whose gain is more than noise."""
         return [step.name for step in self.steps if step.gain and step.gain.improved]
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         measure = next((step.measure for step in self.steps if step.measure), "score")
         head = f"{'step':<38}{measure:>10}{'loss':>9}{'seconds':>9}  what it brought"

@@ -205,12 +205,23 @@ class TableTrainee:
 
     def baselines(self, target: str | None, training: Training) -> "Baselines":
         """What simpler methods come to on the same rows, beside the network."""
+        import torch
+
         from secchi.inspection.baselines import baselines
+        from secchi.inspection.predictions import Predictions
 
         train, valid = self.data.train.labels, self.data.valid.labels
         name = self.data.task.target.name if target is None else target
-        network = self.predictions("valid", training).target(name)
+        said = self.predictions("valid", training).target(name)
         place = self.data.task.names.index(name)
+        # With the losses that the others are judged by, not those that it was trained with.
+        network = Predictions.of(
+            said.task,
+            said.sources,
+            torch.from_numpy(said.outputs),
+            said.labels,
+            source_name=said.source_name,
+        )
         return baselines(
             (self.inputs("train"), train.values[place]),
             (self.inputs("valid"), valid.values[place]),

@@ -160,7 +160,7 @@ def test_numbers_are_judged_by_r2_and_compared_by_squared_error() -> None:
     assert 0.3 < one.score < 0.6
     assert found["mean"].score == pytest.approx(0, abs=0.03)
     assert found["mean"].worse
-    assert "squared error" in str(found)
+    assert " r2 (" in str(found)
 
 
 def test_the_interval_of_r2_is_as_wide_as_the_bootstrap_says() -> None:

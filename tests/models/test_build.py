@@ -175,7 +175,7 @@ def test_drawing_ends_where_it_began() -> None:
         (Own(), f"{__name__}.Own"),
         (Own, f"{__name__}.Own"),
         ([nn.Linear(4, 2)], "torch.nn.modules.container.Sequential"),
-        (functools.partial(nn.Linear, bias=False), "functools.partial(<class"),
+        (functools.partial(nn.Linear, bias=False), "partial(torch.nn.modules.linear.Linear"),
     ],
 )
 def test_a_record_of_a_model(model: Any, kind: str) -> None:

@@ -41,7 +41,10 @@ Weights = Annotated[str, typer.Option(help="pretrained, random, or a file of wei
 Size = Annotated[int | None, typer.Option(help="Side that pictures are brought to, in pixels.")]
 Metrics = Annotated[
     list[str] | None,
-    typer.Option(help="accuracy, error_rate, top_3, f1 or auc; may be given several times."),
+    typer.Option(
+        help="accuracy, error_rate, balanced_accuracy, top_3, f1 or auc; of numbers r, r2, mae or "
+        "rmse; may be given several times."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Names every random choice.")]
 Out = Annotated[Path, typer.Option(help="The folder that runs go into.")]
@@ -90,6 +93,9 @@ Balanced = Annotated[
 ]
 Test = Annotated[
     bool, typer.Option("--test", help="Tables: seal a tenth of the rows as a test set.")
+]
+Baselines = Annotated[
+    bool, typer.Option("--baselines", help="Tables: hold simpler methods against the network.")
 ]
 Scale = Annotated[str, typer.Option(help="Tables: zscore, minmax, robust or none.")]
 Hidden = Annotated[

@@ -57,13 +57,28 @@ def predict(
 def _answer(record: dict[str, Any], source: str) -> str:
     if "error" in record:
         return f"unreadable: {record['error']}"
-    if "probabilities" not in record:
-        return "  ".join(
-            f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-            for k, v in record.items()
-            if k != source
-        )
-    says = record["class"]
+    if "probabilities" in record:
+        return _class(record)
+    answers = {name: value for name, value in record.items() if name != source}
+    return "  ".join(
+        f"{name} {_class(value).strip() if isinstance(value, dict) else _number(value)}"
+        for name, value in answers.items()
+    )
+
+
+def _class(answer: dict[str, Any]) -> str:
+    """The class, where one is said, and the likeliest ones with their probabilities."""
+    best = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:3]
+    shares = "  ".join(f"{name} {p:.4f}" for name, p in best)
+    if "class" not in answer:
+        return shares
+    says = answer["class"]
     said = " ".join(map(str, says)) if isinstance(says, list) else str(says)
-    best = sorted(record["probabilities"].items(), key=lambda pair: -pair[1])[:3]
-    return f"{said:<16}" + "  ".join(f"{name} {p:.4f}" for name, p in best)
+    return f"{said:<16}{shares}"
+
+
+def _number(value: Any) -> str:
+    """Six digits, without powers of ten where a person would write none."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.6g}"

@@ -59,6 +59,7 @@ def train(
     weight_column: options.WeightColumn = None,
     balanced: options.Balanced = False,
     test: options.Test = False,
+    baselines: options.Baselines = False,
     scale: options.Scale = "zscore",
     hidden: options.Hidden = "64,64",
     activation: options.Activation = "relu",
@@ -130,7 +131,7 @@ def train(
             common,
         )
         hint = "PICTURE_OR_FOLDER"
-    _finish(learn, screen, started, hint, as_json)
+    _finish(learn, screen, started, hint, as_json, baselines)
 
 
 _OF_PICTURES = (
@@ -139,7 +140,7 @@ _OF_PICTURES = (
 )
 _OF_TABLES = (
     *("target", "above", "task", "sep", "drop", "group_column", "time_column", "weight_column"),
-    *("balanced", "test", "scale", "hidden", "activation", "dropout", "batch_norm"),
+    *("balanced", "test", "baselines", "scale", "hidden", "activation", "dropout", "batch_norm"),
 )
 
 
@@ -223,7 +224,9 @@ def _on_table(
     return Learner(data, model, training, purpose=purpose, **common)
 
 
-def _finish(learn: "Learner", screen: Console, started: float, hint: str, as_json: bool) -> None:
+def _finish(
+    learn: "Learner", screen: Console, started: float, hint: str, as_json: bool, baselines: bool
+) -> None:
     """Train, keep the run, and say what came of it."""
     from secchi.training.history import Outcome
 
@@ -232,6 +235,9 @@ def _finish(learn: "Learner", screen: Console, started: float, hint: str, as_jso
     if history.outcome in (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY):
         raise SecchiError(f"{history.remark}; what there is of it is in {run}")
     report = outline(run)
+    simpler = learn.baselines() if baselines else None
+    if simpler:
+        report["baselines"] = simpler.to_dict()
     report["seconds"]["total"] = time.perf_counter() - started
     if as_json:
         print_json(report)
@@ -241,6 +247,10 @@ def _finish(learn: "Learner", screen: Console, started: float, hint: str, as_jso
             f"{name} {value:.4f}" for name, value in report[split].items() if value is not None
         )
         screen.line(f"{split}: {scores}")
+    if "rows" in report:
+        screen.line(f"validation: {learn.predictions()}")
+    if simpler:
+        screen.line(str(simpler))
     screen.line(f"{report['seconds']['total']:.1f} s in all")
     screen.line(f"run: {run}")
     screen.line(f"next: {shlex.join(['secchi', 'predict', str(run)])} {hint}")

@@ -139,6 +139,9 @@ class Description:
             "categories": [dataclasses.asdict(column) for column in self.categories],
         }
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         lines = []
         if self.numbers:

@@ -1,6 +1,7 @@
 """From a frame with columns of any kind to rows that can be parted, scaled and learned from."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ MOST_DIFFERENT = 0.5
 """A column of text in which more than this share of the values are different names its rows."""
 
 _SPLITS = {"train": TRAIN, "valid": VALID, "val": VALID, "validation": VALID, "test": TEST}
-_NUMBERS_ROWS = ("id", "index", "row", "row number", "rownames", "unnamed: 0")
+_NUMBERS_ROWS = {"id", "ids", "index", "row", "rownames", "nr", "no", "number", "nummer", "key"}
+_WHOM = {"patient", "subject", "person", "participant", "customer", "user", "client", "kunde"}
+"""Last words of the names of columns that count rows, or say of whom they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +187,9 @@ def read_table(
     aims = _aims(roles, labels, arrays)
     known = np.logical_and.reduce([aim.known for aim in aims])
     given = roles.learned_from(columns)
-    inputs, notes = _inputs(frame, given)
+    inputs, notes = _inputs(frame, given, chosen=roles.inputs is not None)
+    if roles.group_column is None:
+        notes += _note_on_groups(frame, inputs)
     if not inputs:
         raise DataError(
             f"no column of {name} can be learned from: "
@@ -246,8 +251,10 @@ def _everywhere(aim: Aim) -> NDArray[Any]:
     return values
 
 
-def _inputs(frame: "pd.DataFrame", names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The columns that can be learned from, and why others cannot."""
+def _inputs(
+    frame: "pd.DataFrame", names: Sequence[str], chosen: bool
+) -> tuple[list[str], list[str]]:
+    """The columns that can be learned from, and why others cannot; those that were chosen stay."""
     kept, notes, dates = [], [], []
     for name in names:
         column = frame[name]
@@ -255,7 +262,7 @@ def _inputs(frame: "pd.DataFrame", names: Sequence[str]) -> tuple[list[str], lis
             dates.append(name)
         elif column.isna().all():
             continue  # who read the table has said so
-        elif why := _useless(name, column):
+        elif not chosen and (why := _useless(name, column)):
             notes.append(f"the column {name!r} is left out: {why}")
         else:
             kept.append(name)
@@ -298,15 +305,42 @@ def _names_rows(name: str, column: "pd.Series[Any]") -> str:
     """Why a column only names or counts the rows; or nothing."""
     values = column.to_numpy()
     if values.dtype.kind == "f":
-        lowered = name.casefold()
-        if lowered not in _NUMBERS_ROWS and not lowered.endswith((" id", "_id")):
-            return ""
-        counts = len(values) > 2 and bool((np.diff(values) == 1).all())
-        return "it only counts the rows" if counts else ""
+        return "its numbers only name the rows" if _is_id(name, values) else ""
     different, present = column.nunique(), int(column.notna().sum())
     if different > max(20, MOST_DIFFERENT * present):
         return f"it has {different:,} different texts in {present:,} rows, which name them"
     return ""
+
+
+def _is_id(name: str, values: NDArray[Any]) -> bool:
+    """Whether whole numbers, each of one row alone, stand under a name that numbers have."""
+    if not _last_word(name) & _NUMBERS_ROWS or len(values) < 3 or np.isnan(values).any():
+        return False
+    return bool(np.equal(values, np.round(values)).all()) and len(np.unique(values)) == len(values)
+
+
+def _last_word(name: str) -> set[str]:
+    """The last word of a name, in small letters: of ``Kunden-Nr`` and ``customerId`` too."""
+    words = re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+", name)
+    return {words[-1].casefold()} if words else set()
+
+
+def _note_on_groups(frame: "pd.DataFrame", names: Sequence[str]) -> list[str]:
+    """Columns that seem to say of whom a row is, each of whom has several rows."""
+    found = []
+    for name in names:
+        values = frame[name].dropna()
+        if not _last_word(name) & (_NUMBERS_ROWS | _WHOM):
+            continue
+        if values.dtype.kind == "f" and not np.equal(values, np.round(values)).all():
+            continue
+        if 10 <= values.nunique() <= len(values) / 2:
+            found.append(
+                f"{name!r} seems to say of whom a row is, and most have several rows: "
+                f"group_column={name!r} (--group-column) keeps those in one split, so that nobody "
+                "is judged by rows that were learned from; drop leaves it out"
+            )
+    return found
 
 
 def _weights(column: str | None, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] | None:

@@ -82,6 +82,9 @@ class Summary:
             "notes": list(self.notes),
         }
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         lines = [self.root]
         for split, each in self.counts.items():

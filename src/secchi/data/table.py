@@ -39,6 +39,9 @@ SCALES = ("zscore", "minmax", "robust", "none")
 MOST_REPEATED = 0.5
 """Up to this share of rows that repeat another, equal rows are never parted."""
 
+MOST_OF_ONE_CLASS = 0.9
+"""From this share of the training rows on, one class is nearly all there is."""
+
 _PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
 
 
@@ -155,6 +158,7 @@ class TableData:
         self._refuse_unusable()
         self._class_weights = self._weights_of_classes()
         self.splits = self._made_splits()
+        self._note_shares()
         self.seal = Seal(self.test.keys) if self.test else None
 
     # ---------------------------------------------------------------- ways in
@@ -187,6 +191,11 @@ class TableData:
         """
         from secchi.data.csv_file import read_csv
 
+        if not isinstance(path, str | os.PathLike):
+            raise DataError(
+                f"from_csv reads a file, and was given a {type(path).__name__}; from_frame takes a "
+                "pandas frame, from_arrays arrays"
+            )
         found = read_csv(path, sep=sep, encoding=encoding)
         targets = _names(target)
         source = {"path": found.path, "target": targets, "sep": sep, "encoding": encoding}
@@ -548,6 +557,8 @@ class TableData:
     def _parted_of(table: Table, splitting: Splitting) -> NDArray[np.int8]:
         valid, test = float(splitting.valid_fraction or 0), float(splitting.test)
         if table.when is not None:
+            if table.groups is not None and len(np.unique(table.groups)) > 1:
+                return _by_time_and_group(table.when, table.groups, valid, test)
             return assign_by_time(table.when, valid=valid, test=test, groups=table.groups)
         if splitting.split == "position":
             if table.groups is None:
@@ -573,6 +584,26 @@ class TableData:
             says = order_warning(part, values, target.classes or None)
             if says:
                 self.notes.append(says)
+
+    def _note_shares(self) -> None:
+        """Say where metrics are weighted, or one class is nearly all there is."""
+        target = self.task.targets[0]
+        if self._class_weights is not None:
+            said = "class weights count in every loss and metric: what is shown is weighted"
+        elif target.exclusive:
+            counts = np.bincount(self.train.labels.values[0], minlength=len(target.classes))
+            share, most = counts.max() / counts.sum(), target.classes[int(counts.argmax())]
+            if share < MOST_OF_ONE_CLASS:
+                return
+            said = (
+                f"{share:.1%} of the training rows are {most!r}: who always says so has that "
+                "accuracy; balanced_accuracy, f1 and auc tell more, and class_weights='balanced' "
+                "(--balanced) trains for all classes alike"
+            )
+        else:
+            return
+        if said not in self.notes:
+            self.notes.append(said)
 
     def _made_splits(self) -> dict[str, TableSplit]:
         splits = {}
@@ -741,6 +772,19 @@ class TableData:
         """Every row that is not sealed."""
         sealed = self.test is not None and self.test.sealed
         return self._table.take(self._part != TEST) if sealed else self._table
+
+
+def _by_time_and_group(
+    when: NDArray[Any], groups: NDArray[np.int64], valid: float, test: float
+) -> NDArray[np.int8]:
+    """The latest groups test; where groups go on through all times, both cannot be kept."""
+    try:
+        return assign_by_time(when, valid=valid, test=test, groups=groups)
+    except DataError as error:
+        raise DataError(
+            f"time_column and group_column cannot both be kept here, as the rows of a group go on "
+            f"through the times: give one of them alone ({error})"
+        ) from None
 
 
 def _strata(table: Table) -> NDArray[np.int64] | None:

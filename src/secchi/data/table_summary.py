@@ -56,6 +56,9 @@ class TableSummary:
         """As plain JSON values."""
         return dataclasses.asdict(self)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         lines = [self.name]
         for name, total in self.rows.items():

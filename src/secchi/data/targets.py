@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from secchi.data.cells import is_dressed_number
 from secchi.data.folders import natural_order
 from secchi.data.task import Kind, Target
 from secchi.errors import DataError, did_you_mean
@@ -111,6 +112,30 @@ def read_shares(columns: Sequence[str], values: NDArray[Any]) -> Aim:
     return Aim(target, target.encode(values[known]), known)
 
 
+def _notes_on_texts(name: str, labels: list[str]) -> list[str]:
+    """What may be a slip of who wrote the classes.
+
+    Raises:
+        DataError: They are numbers written as text.
+    """
+    dressed = [label for label in labels if is_dressed_number(label)]
+    if len(dressed) > 2 and len(dressed) >= 0.9 * len(labels):
+        raise DataError(
+            f"the target {name!r} holds numbers written as text, such as {dressed[0]!r}; write "
+            "them without percent and currency signs and thousands separators"
+        )
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault("".join(label.casefold().split()), []).append(label)
+    same = [" and ".join(map(repr, each)) for each in alike.values() if len(each) > 1]
+    if not same:
+        return []
+    return [
+        f"classes of {name!r} differ in capitals or blanks alone, and are taken as different: "
+        + "; ".join(same[:3])
+    ]
+
+
 def _check_kind(name: str, kind: str | None, above: Any) -> None:
     if kind is not None and kind not in KINDS:
         raise DataError(
@@ -176,5 +201,7 @@ def _classes(name: str, given: NDArray[Any], known: NDArray[np.bool_], notes: li
             f"the target {name!r} has {len(labels):,} different values in {len(given):,} rows, too "
             "many for classes; is it the right column? task='number' predicts a number"
         )
+    if isinstance(labels[0], str):
+        notes += _notes_on_texts(name, labels)
     target = Target.classify(name, labels)
     return Aim(target, target.encode(given), known, tuple(notes))

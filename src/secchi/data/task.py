@@ -234,7 +234,10 @@ class Task:
             DataError: There are several.
         """
         if len(self.targets) != 1:
-            raise DataError(f"the task has {len(self.targets)} targets: {self.names}; name one")
+            raise DataError(
+                f"the task has {len(self.targets)} targets: {', '.join(self.names)}; name one, as "
+                f"target={self.names[0]!r} does"
+            )
         return self.targets[0]
 
     @property

@@ -129,6 +129,9 @@ class Baselines:
             self.metric,
         )
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         width = max(len(one.name) for one in self.methods)
         lines = [
@@ -146,14 +149,13 @@ class Baselines:
         return "\n".join([*lines, self.verdict])
 
     def _amount(self, one: Baseline) -> str:
-        """How much better it is, in accuracy, or in squared error that is saved."""
+        """How much better it is, in accuracy or r2."""
         if one.difference is None:
             return ""
         _, low, high = one.difference
         places = decimals([(high - low) / 2])
         gain, low, high = (round(value, places) + 0.0 for value in one.difference)
-        unit = "accuracy" if self.metric == "accuracy" else "squared error"
-        return f"{gain:+.{places}f} {unit} ({low:+.{places}f} to {high:+.{places}f})"
+        return f"{gain:+.{places}f} {self.metric} ({low:+.{places}f} to {high:+.{places}f})"
 
 
 def baselines(

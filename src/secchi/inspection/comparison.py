@@ -72,6 +72,9 @@ class Comparison:
         plain: dict[str, Any] = finite(document)
         return plain
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         places = self._places()
 

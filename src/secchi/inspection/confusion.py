@@ -155,9 +155,13 @@ class Confusion:
         return confusion_matrix(self.classes, self.matrix, self.target)
 
     def __repr__(self) -> str:
-        head = f"{self.target}: accuracy {with_interval(self.accuracy, *self.interval)}"
+        weighted = not np.array_equal(self.matrix, self.counts)
+        head = f"{self.target}: {'weighted ' * weighted}accuracy "
+        head += with_interval(self.accuracy, *self.interval)
         misses = len(self) - int(np.trace(self.counts))
         head += f", {counted(len(self), 'row', 'rows')}, {counted(misses, 'miss', 'misses')}"
+        if weighted:
+            head += "; the cells are sums of weights, and accuracy and precision are of those"
         return f"{head}\n{self._whole() if len(self.classes) <= _MATRIX else self._worst()}"
 
     def _per_class(self, i: int, name: str) -> list[str]:

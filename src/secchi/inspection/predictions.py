@@ -333,6 +333,46 @@ class Predictions:
 
         return to_records(self)
 
+    def mistakes(self, count: int | None = None) -> "pd.DataFrame":
+        """The rows that cost most, the worst first: what was said, what is true, and the loss.
+
+        Of classes those alone that are wrong.
+
+        Args:
+            count: How many; None gives all.
+
+        Raises:
+            DataError: Nothing is known of the rows, or there are several targets.
+
+        >>> task = Task.classify(["cat", "dog"])
+        >>> said = torch.tensor([[2.0], [-1.0], [0.5]])
+        >>> truth = Labels.of(task.target, ["dog", "dog", "cat"])
+        >>> Predictions.of(task, np.arange(3), said, truth, source_name="row").mistakes()
+           row said true      loss
+        0    1  cat  dog  1.313262
+        1    2  dog  cat  0.974077
+        """
+        import pandas as pd
+
+        target = self.only_target
+        if self.labels is None or self.losses is None:
+            raise DataError("mistakes are of rows of which the truth is known")
+        rows = np.arange(len(self))
+        if target.exclusive:
+            rows = rows[~self.correct]
+        worst = rows[np.argsort(-self.losses[rows], kind="stable")][:count]
+        sources = plain_sources(self.sources)
+        columns: dict[str, Any] = {self.source_name: [sources[row] for row in worst]}
+        if target.exclusive or target.kind is Kind.MULTILABEL:
+            truth = self.true_labels
+            columns["said"] = list(self.predicted_labels[worst])
+            columns["true"] = [] if truth is None else list(truth[worst])
+        elif target.kind is Kind.REGRESSION:
+            columns["said"] = self.predicted[worst].astype(np.float64)
+            columns["true"] = np.asarray(self.targets[worst], np.float64)
+            columns["error"] = columns["said"] - columns["true"]
+        return pd.DataFrame(columns | {"loss": self.losses[worst].astype(np.float64)})
+
     def to_frame(self) -> "pd.DataFrame":
         """One row each: file or row, class, and one column of probability a class.
 

@@ -114,7 +114,8 @@ def _accuracy(one: Predictions, rows: Judged) -> str:
         each = ((rows.answers > 0.5) == (rows.truth > 0.5)).mean(axis=1)
         low, high = mean_interval(each, rows.weights)
     misses = counted(int((~right).sum()), "miss", "misses")
-    return f"accuracy {with_interval(one.metric('accuracy'), low, high)}, {misses}"
+    weighted = "" if rows.weights is None else "weighted "
+    return f"{weighted}accuracy {with_interval(one.metric('accuracy'), low, high)}, {misses}"
 
 
 def _answers(one: Predictions) -> list[Any]:

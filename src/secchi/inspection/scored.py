@@ -47,14 +47,20 @@ class Baseline:
     def difference(self) -> tuple[float, float, float] | None:
         """How much better it is than what it is compared with, and the 95 % interval of that.
 
-        Positive is better: in accuracy, or in squared error that is saved.
+        Positive is better: in accuracy, or in r2, which is the squared error that is saved, as a
+        share of the variance of the truth.
         """
         if self.comparison is None:
             return None
         one = self.comparison
         if one.measure == "accuracy":
             return -one.difference, -one.high, -one.low
-        return one.difference, one.low, one.high
+        labels = self.predictions.labels
+        truth = np.asarray(self.predictions.targets, np.float64)
+        weights = None if labels is None else labels.weights
+        about = (truth - np.average(truth, weights=weights)) ** 2
+        variance = float(np.average(about, weights=weights)) or float("nan")
+        return one.difference / variance, one.low / variance, one.high / variance
 
     @property
     def better(self) -> bool:

@@ -11,6 +11,7 @@ from secchi.data.optimism import standard_error
 from secchi.data.seal import Seal
 from secchi.data.task import Kind
 from secchi.data.vault import TestReport
+from secchi.inspection.intervals import share_interval
 from secchi.inspection.predictions import Predictions
 
 LOWER_IS_BETTER = ("loss", "mae", "rmse", "error_rate", "kl")
@@ -24,6 +25,7 @@ class TestResult:
         scores: The loss, and metrics by name.
         rows: How many rows it was judged by.
         report: How often this test set was looked at, and what choosing by it brings.
+        interval: The 95 % interval of the accuracy, where that was measured.
     """
 
     __test__ = False  # pytest collects classes whose names begin with Test
@@ -31,13 +33,21 @@ class TestResult:
     scores: dict[str, float]
     rows: int
     report: TestReport
+    interval: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {**self.scores, "rows": self.rows, "report": self.report.to_dict()}
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
+        shown = {name: f"{value:.4f}" for name, value in self.scores.items()}
+        if self.interval and "accuracy" in shown:
+            low, high = self.interval
+            shown["accuracy"] += f" (95 % interval {low:.4f} to {high:.4f})"
+        scores = ", ".join(f"{name} {value}" for name, value in shown.items())
         return f"test: {scores} on {self.rows:,} rows\n{self.report}"
 
 
@@ -66,7 +76,10 @@ def look(
         standard_error=math.nan if each is None else standard_error(each, weights),
         lower_is_better=chosen_by.rpartition(".")[2] in LOWER_IS_BETTER,
     )
-    return TestResult(scores, len(predictions), report)
+    interval = None
+    if "accuracy" in scores and len(predictions.task.targets) == 1:
+        interval = share_interval(predictions.correct, weights)
+    return TestResult(scores, len(predictions), report, interval)
 
 
 def _each_row(predictions: Predictions, metric: str) -> NDArray[Any] | None:

@@ -163,6 +163,9 @@ class Slices:
             self.measure,
         )
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         shown = self.slices[:_SHOWN]
         places = decimals((one.high - one.low) / 2 for one in shown)

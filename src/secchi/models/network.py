@@ -209,6 +209,9 @@ class LayerGroups:
         """Their names in order."""
         return [group.name for group in self.groups]
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         width = max(len(name) for name in self.names)
         lines = [f"{'':>3} {'group':<{width}} {'parameters':>12}"]

@@ -81,6 +81,9 @@ class Summary:
             "trainable": self.trainable,
         }
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         total = ("total", "", "", f"{self.parameters:,}", f"{self.trainable:,}")
         cells = [("layer", "kind", "output", "parameters", "trainable")]

@@ -107,6 +107,9 @@ class History:
     step_losses: "array[float]" = dataclasses.field(default_factory=no_steps, repr=False)
     step_rates: "array[float]" = dataclasses.field(default_factory=no_steps, repr=False)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         if not self.epochs:
             return f"no epochs ({self.remark or self.outcome})"

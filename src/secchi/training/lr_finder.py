@@ -95,6 +95,9 @@ class LearningRateSearch:
         """
         return next((one.lr for one in self.suggestions.values()), None)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         if not self.suggestions:
             return (

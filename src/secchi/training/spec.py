@@ -172,7 +172,7 @@ that takes another number: epochs is 5, restarts takes 3
         fields = [field.name for field in dataclasses.fields(self)]
         known = [*fields, *_CYCLES]
         unknown = [name for name in changes if name not in known]
-        faults = [f"there is no {name!r}{did_you_mean(name, known)}" for name in unknown]
+        faults = [f"there is no {name!r}{_instead(name, known)}" for name in unknown]
         given = {k: v for k, v in changes.items() if k in known and v is not None}
         cycles = {name: given.pop(name) for name in _CYCLES if name in given}
         try:
@@ -243,6 +243,11 @@ that takes another number: epochs is 5, restarts takes 3
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:
                 yield name, value
+
+
+def _instead(name: str, known: Sequence[str]) -> str:
+    """The nearest of the known names, or all of them."""
+    return did_you_mean(name, known) or f"; there are {', '.join(known)}"
 
 
 def _clash(epochs: Any, schedule: Any) -> list[str]:
