@@ -102,14 +102,16 @@ def test_help_comes_without_loading_what_is_not_needed() -> None:
         timeout=60,
     )
     assert done.returncode == 0
-    for command in ("demo", "train", "find-lr", "recipe", "predict", "cache"):
+    for command in ("demo", "train", "find-lr", "recipe", "predict", "test", "cache"):
         assert command in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "secchi.cli" in imported
     assert not imported & HEAVY
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "find-lr", "recipe", "predict", "cache"])
+@pytest.mark.parametrize(
+    "command", ["demo", "train", "find-lr", "recipe", "predict", "test", "cache"]
+)
 def test_every_command_explains_itself_and_has_json(command: str) -> None:
     done = secchi(command, "--help")
     assert done.code == 0
@@ -183,10 +185,10 @@ def test_a_table_of_labels_trains_and_a_person_reads_lines(
     assert "top_2" in done.out
     (made,) = (place / "table runs").iterdir()
     assert f"run: {made}" in done.out
-    assert f"next: secchi predict {made} " in done.out
+    assert f"next: secchi predict {shlex.quote(str(made))} " in done.out
     record = json.loads((made / "run.json").read_text())
     assert record["task"]["targets"][0] == {
-        "name": "breed", "kind": "multiclass", "classes": ["b", "g", "r"],
+        "name": "breed", "kind": "multiclass", "classes": ["b", "g", "r"], "label_type": "str",
     }  # fmt: skip
 
 

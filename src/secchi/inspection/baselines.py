@@ -214,7 +214,7 @@ def baselines(
         name = target.classes[fitted.labels[0]]
         raise DataError(f"all training rows are {name!r}; baselines need two classes to tell apart")
     given = None if judged.weights is None else judged.weights.astype(np.float32)
-    labels = judged.labels if target.exclusive else judged.labels.astype(np.float32)
+    labels = judged.labels if target.exclusive else judged.labels.astype(np.float64)
     truth = Labels(Task((target,)), (labels,), given)
     methods = []
     for name, method in METHODS[target.exclusive].items():

@@ -89,7 +89,7 @@ def predictions_of(answers: Array, truth: Labels, network: Predictions | None) -
         outputs = np.log(shares / shares.sum(axis=1, keepdims=True))
         if target.kind is Kind.BINARY:
             outputs = outputs[:, 1:] - outputs[:, :1]
-    tensor = torch.from_numpy(outputs.astype(np.float32))
+    tensor = torch.from_numpy(outputs.astype(np.float64))
     if network is None:
         return Predictions.of(truth.task, np.arange(len(truth)), tensor, truth, source_name="row")
     return Predictions.of(
