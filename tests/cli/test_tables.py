@@ -172,7 +172,7 @@ def test_a_table_that_has_changed_is_not_the_one_that_was_sealed(place: Path) ->
 @pytest.mark.parametrize(
     ("options", "code", "fault"),
     [
-        ((), 1, "--target) says which column is predicted; there are: sepal length"),
+        ((), 1, "--target names the column to predict; there are: sepal length"),
         (("--target", "specie"), 1, "no column 'specie'; did you mean species"),
         (("--target", "species", "--size", 64), 1, "--size is for pictures"),
         (("--target", "species", "--hidden", "a,b"), 1, "not like 16,32"),
@@ -198,4 +198,4 @@ def test_options_of_tables_are_refused_for_pictures(tmp_path: Path) -> None:
     assert done.code == 1
     assert "--target is for tables" in done.document["error"]
     nowhere = secchi("train", tmp_path / "no.csv", "--target", "species", "--json")
-    assert "no such folder or file" in nowhere.document["error"]
+    assert "no such file" in nowhere.document["error"]

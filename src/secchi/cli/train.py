@@ -1,5 +1,6 @@
 """``secchi train``: pictures or a table in, a trained network out."""
 
+import contextlib
 import json
 import shlex
 import time
@@ -80,9 +81,7 @@ def train(
     started = time.perf_counter()
     screen = console(as_json)
     check_writable(out.absolute())
-    if not path.exists():
-        raise DataError(f"no such folder or file: {path.absolute()}")
-    is_table = path.is_file()
+    is_table = path.is_file() or (bool(target) and not path.exists())
     _refuse_strangers(context, is_table)
     if lr is None and freeze_to is not None:
         lr = [_BODY_RATE]
@@ -216,12 +215,25 @@ def _on_table(
     from secchi.models.mlp import MLP
     from secchi.table_trainee import TableTrainee
 
+    if not target:
+        raise DataError(_without_target(path))
     training = TableTrainee.TRAINING.but(**changes)  # faults before the work
     model = MLP(**network)
-    data = TableData.from_csv(path, target or (), **roles)
+    data = TableData.from_csv(path, target, **roles)
     common["console"].line(str(data.summary()))
     purpose = {"command": "train", "metrics": common["metrics"]}
     return Learner(data, model, training, purpose=purpose, **common)
+
+
+def _without_target(path: Path) -> str:
+    """What to say of a file, where nothing says what of it is predicted."""
+    from secchi.data.csv_file import read_csv
+
+    said = f"{path.absolute()} is a file, not a folder of pictures"
+    with contextlib.suppress(DataError):
+        columns = ", ".join(read_csv(path).frame.columns[:12])
+        said += f"; if it is a table, --target names the column to predict; there are: {columns}"
+    return said
 
 
 def _finish(
