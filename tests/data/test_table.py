@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
+from secchi.data.splitting import Splitting
 from secchi.data.synthetic import SYNTHETIC, Synthetic
-from secchi.data.table import Splitting, TableData
+from secchi.data.table import TableData
 from secchi.data.task import Kind
 from secchi.errors import DataError, SealedError, SpecError
 

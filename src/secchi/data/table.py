@@ -9,22 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secchi.data.class_weights import class_weights as weights_of
+from secchi.data.label_values import names_of, own_labels, plain, whole_numbers
 from secchi.data.read_table import Roles, Table, read_table
 from secchi.data.seal import Seal
-from secchi.data.splits import (
-    TEST,
-    TRAIN,
-    VALID,
-    assign,
-    assign_by_position,
-    assign_by_time,
-    folds,
-    order_warning,
-)
+from secchi.data.splits import TEST, TRAIN, VALID, folds
+from secchi.data.splitting import Splitting, note_on_order, parted, parted_at, strata, together
 from secchi.data.table_split import TableSplit
-from secchi.data.task import Kind, Labels
+from secchi.data.task import Labels
 from secchi.errors import DataError, SpecError, did_you_mean
-from secchi.values import is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,70 +29,10 @@ if TYPE_CHECKING:
 SCALES = ("zscore", "minmax", "robust", "none")
 """How columns can be scaled; see :class:`secchi.transforms.table.TableTransform`."""
 
-MOST_REPEATED = 0.5
-"""Up to this share of rows that repeat another, equal rows are never parted."""
-
 MOST_OF_ONE_CLASS = 0.9
 """From this share of the training rows on, one class is nearly all there is."""
 
 _PARTS = {"train": TRAIN, "valid": VALID, "test": TEST}
-
-
-@dataclasses.dataclass(frozen=True)
-class Splitting:
-    """How rows are parted.
-
-    Attributes:
-        valid_fraction: The share that validates; None takes a fifth, or a tenth beside a test set.
-        test: The share that is sealed as a test set; True takes a tenth, False none.
-        split: ``"random"``: drawn from seed and content; ``"position"``: the first rows train.
-        stable: A row's split follows from its own content alone, so that adding rows moves none;
-            then the shares hold on average only.
-        stratify: Whether every class is parted in the same shares.
-        duplicates: ``"together"``: equal rows are in one split, as a copy in training tells the
-            answer; ``"apart"``: each goes its own way. None keeps them together unless most rows
-            have copies, as where there are few columns of few values.
-        seed: Another seed parts otherwise.
-        repeat: Likewise; the number of a repetition.
-
-    Raises:
-        SpecError: With every fault at once.
-
-    >>> Splitting(test=True).valid_fraction
-    0.1
-    """
-
-    valid_fraction: float | None = None
-    test: float = False
-    split: str = "random"
-    stable: bool = False
-    stratify: bool = True
-    duplicates: str | None = None
-    seed: int = 0
-    repeat: int = 0
-
-    def __post_init__(self) -> None:
-        if isinstance(self.test, bool):
-            object.__setattr__(self, "test", 0.1 if self.test else 0.0)
-        if self.valid_fraction is None:
-            object.__setattr__(self, "valid_fraction", 0.1 if self.test else 0.2)
-        faults = []
-        if self.split not in ("random", "position"):
-            hint = did_you_mean(str(self.split), ("random", "position"))
-            faults.append(f"split is {self.split!r}, neither random nor position{hint}")
-        if self.duplicates not in (None, "together", "apart"):
-            hint = did_you_mean(str(self.duplicates), ("together", "apart"))
-            faults.append(f"duplicates is {self.duplicates!r}, neither together nor apart{hint}")
-        shares = {"valid_fraction": self.valid_fraction, "test": self.test}
-        for name, share in shares.items():
-            if not (is_number(share) and 0 <= float(share or 0) < 1):
-                faults.append(f"{name} is {share!r}, which is no share from 0 to 1")
-        if not faults and not self.valid_fraction:
-            faults.append("valid_fraction is 0: without validation rows nothing is judged")
-        if not faults and sum(float(share or 0) for share in shares.values()) >= 1:
-            faults.append("valid_fraction and test leave nothing to train on")
-        if faults:
-            raise SpecError("these splits cannot be", faults)
 
 
 class TableData:
@@ -156,7 +89,10 @@ class TableData:
         self.source = source
         self._part = self._parted() if part is None else part
         self._refuse_unusable()
-        self._class_weights = self._weights_of_classes()
+        self._class_weights: NDArray[np.float32] | None = None
+        if class_weights is not None:
+            learned = table.values[0][self._part == TRAIN]
+            self._class_weights = weights_of(class_weights, self.task.target, learned)
         self.splits = self._made_splits()
         self._note_shares()
         self.seal = Seal(self.test.keys) if self.test else None
@@ -197,11 +133,15 @@ class TableData:
                 "pandas frame, from_arrays arrays"
             )
         found = read_csv(path, sep=sep, encoding=encoding)
-        targets = _names(target)
+        targets = names_of(target)
         source = {"path": found.path, "target": targets, "sep": sep, "encoding": encoding}
         return cls._assemble(
             found.frame,
-            {name: _whole(found.frame[name].to_numpy()) for name in targets if name in found.frame},
+            {
+                name: whole_numbers(found.frame[name].to_numpy())
+                for name in targets
+                if name in found.frame
+            },
             targets,
             os.path.splitext(os.path.basename(found.path))[0],
             options,
@@ -209,7 +149,7 @@ class TableData:
             row_name="line",
             notes=found.notes,
             skipped=found.skipped,
-            source=_plain(source | options),
+            source=plain(source | options),
         )
 
     @classmethod
@@ -238,8 +178,8 @@ class TableData:
                 columns, ``weight_column=``, ``group_column=``, ``time_column=``,
                 ``split_column=``; see :class:`secchi.data.read_table.Roles`. How rows are parted:
                 ``valid_fraction=0.2``, ``test=True``, ``split=``, ``stable=``, ``stratify=``,
-                ``seed=0``; see :class:`Splitting`. And ``scale=``, ``target_scale=`` and
-                ``class_weights=``, as attributes above.
+                ``seed=0``; see :class:`secchi.data.splitting.Splitting`. And ``scale=``,
+                ``target_scale=`` and ``class_weights=``, as attributes above.
 
         Raises:
             DataError: Columns that are not there, dates among the inputs, fewer than two rows or
@@ -255,10 +195,10 @@ class TableData:
         from secchi.data.column_types import typed_frame
 
         typed, notes = typed_frame(frame)
-        targets = _names(target)
+        targets = names_of(target)
         places = {str(column): place for place, column in enumerate(frame.columns)}
         labels = {
-            each: _labels(frame.iloc[:, places[each]], typed[each])
+            each: own_labels(frame.iloc[:, places[each]], typed[each])
             for each in targets
             if each in places
         }
@@ -460,7 +400,7 @@ class TableData:
         part = self._part.copy()
         share = float((self._part == VALID).sum() / rest.sum())
         alone = dataclasses.replace(splitting, test=0.0, valid_fraction=share)
-        part[rest] = self._parted_of(self._table.take(rest), alone)
+        part[rest] = parted_at(self._table.take(rest), alone)
         return self._but(splitting=splitting, part=part, source=None)
 
     def folds(self, k: int = 5, *, repeats: int = 1) -> "Iterator[TableData]":
@@ -483,14 +423,14 @@ class TableData:
         """
         self._refuse_other_parts("folded")
         rest, table = self._part != TEST, self._table
-        labels = _strata(table) if self.splitting.stratify else None
+        labels = strata(table) if self.splitting.stratify else None
         for parts in folds(
             table.keys[rest],
             k,
             repeats=repeats,
             labels=None if labels is None else labels[rest],
             groups=None if table.groups is None else table.groups[rest],
-            together=_together(table, self.splitting),
+            together=together(table, self.splitting),
             seed=self.splitting.seed,
         ):
             part = self._part.copy()
@@ -531,59 +471,10 @@ class TableData:
         return other
 
     def _parted(self) -> NDArray[np.int8]:
-        if self._table.part is not None:
-            if self.splitting.test:
-                raise SpecError(
-                    "these splits cannot be",
-                    ["test is given beside split_column, which says itself what tests"],
-                )
-            return self._part_by_column(self._table.part)
-        part = self._parted_of(self._table, self.splitting)
+        part = parted(self._table, self.splitting)
         if self.splitting.split == "position" and self._table.when is None:
-            self._note_order(part)
+            self.notes += filter(None, [note_on_order(self._table, part)])
         return part
-
-    def _part_by_column(self, says: NDArray[np.int8]) -> NDArray[np.int8]:
-        """What the table says itself; a share is held out where it names no validation rows."""
-        if (says == VALID).any() or not (says == TRAIN).any():
-            return says
-        part = says.copy()
-        rest = says == TRAIN
-        alone = dataclasses.replace(self.splitting, test=0.0)
-        part[rest] = self._parted_of(self._table.take(rest), alone)
-        return part
-
-    @staticmethod
-    def _parted_of(table: Table, splitting: Splitting) -> NDArray[np.int8]:
-        valid, test = float(splitting.valid_fraction or 0), float(splitting.test)
-        if table.when is not None:
-            if table.groups is not None and len(np.unique(table.groups)) > 1:
-                return _by_time_and_group(table.when, table.groups, valid, test)
-            return assign_by_time(table.when, valid=valid, test=test, groups=table.groups)
-        if splitting.split == "position":
-            if table.groups is None:
-                return assign_by_position(len(table), valid=valid, test=test)
-            places = np.arange(len(table), dtype=np.float64)
-            return assign_by_time(places, valid=valid, test=test, groups=table.groups)
-        return assign(
-            table.keys,
-            valid=valid,
-            test=test,
-            labels=_strata(table) if splitting.stratify else None,
-            groups=table.groups,
-            together=_together(table, splitting),
-            stable=splitting.stable,
-            seed=splitting.seed,
-            repeat=splitting.repeat,
-        )
-
-    def _note_order(self, part: NDArray[np.int8]) -> None:
-        seen = part != TEST
-        target, values, part = self.task.targets[0], self._table.values[0][seen], part[seen]
-        if target.exclusive or target.kind is Kind.REGRESSION:
-            says = order_warning(part, values, target.classes or None)
-            if says:
-                self.notes.append(says)
 
     def _note_shares(self) -> None:
         """Say where metrics are weighted, or one class is nearly all there is."""
@@ -617,25 +508,6 @@ class TableData:
                 name, table.frame, labels, table.rows, table.keys, sealed=name == "test"
             )
         return splits
-
-    def _weights_of_classes(self) -> NDArray[np.float32] | None:
-        """How much each class counts, by its number, from the training rows."""
-        if self.class_weights is None:
-            return None
-        target = self.task.target
-        if not target.exclusive:
-            raise SpecError(
-                "this table cannot be read so", [f"{target.name!r} has no classes to weigh"]
-            )
-        if self.class_weights == "balanced":
-            counts = np.bincount(
-                self._table.values[0][self._part == TRAIN], minlength=len(target.classes)
-            )
-            there = counts > 0  # a class that no training row has is neither rare nor frequent
-            balanced = np.ones(len(counts), np.float32)
-            balanced[there] = counts.sum() / (there.sum() * counts[there])
-            return balanced
-        return _named_weights(self.class_weights, target.classes)
 
     def _row_weights(self, table: Table) -> NDArray[np.float32] | None:
         if self._class_weights is None:
@@ -774,109 +646,12 @@ class TableData:
         return self._table.take(self._part != TEST) if sealed else self._table
 
 
-def _by_time_and_group(
-    when: NDArray[Any], groups: NDArray[np.int64], valid: float, test: float
-) -> NDArray[np.int8]:
-    """The latest groups test; where groups go on through all times, both cannot be kept."""
-    try:
-        return assign_by_time(when, valid=valid, test=test, groups=groups)
-    except DataError as error:
-        raise DataError(
-            f"time_column and group_column cannot both be kept here, as the rows of a group go on "
-            f"through the times: give one of them alone ({error})"
-        ) from None
-
-
-def _strata(table: Table) -> NDArray[np.int64] | None:
-    """The class of each row; of several targets the first with classes."""
-    for target, values in zip(table.task.targets, table.values, strict=True):
-        if target.exclusive:
-            return np.asarray(values, np.int64)
-    return None
-
-
-def _together(table: Table, splitting: Splitting) -> bool:
-    """Whether equal rows stay together."""
-    if splitting.duplicates is not None:
-        return splitting.duplicates == "together"
-    return len(np.unique(table.keys)) >= (1 - MOST_REPEATED) * len(table)
-
-
-def _named_weights(
-    weights: str | Mapping[Any, float], classes: Sequence[str]
-) -> NDArray[np.float32]:
-    if not isinstance(weights, Mapping):
-        raise SpecError(
-            "this table cannot be read so",
-            [f"class_weights is {weights!r}; it is 'balanced', or a weight by class"],
-        )
-    named = {str(name): value for name, value in weights.items()}
-    faults = [
-        f"class_weights names {name!r}, which is no class{did_you_mean(name, classes)}"
-        for name in named
-        if name not in classes
-    ]
-    faults += [
-        f"the weight of {name!r} is {value!r}, which is not a number from 0 on"
-        for name, value in named.items()
-        if not (is_number(value) and value >= 0)
-    ]
-    if faults:
-        raise SpecError("this table cannot be read so", faults)
-    return np.array([named.get(name, 1.0) for name in classes], np.float32)
-
-
 def _check_wish(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise SpecError(
             "this table cannot be read so",
             [f"{name} is {value!r}, none of {', '.join(known)}{did_you_mean(str(value), known)}"],
         )
-
-
-_EXACT = 2.0**53
-"""Up to here every whole number is a float64 of its own."""
-
-
-def _whole(values: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers of a file as such: 5, not 5.0; missing ones are None."""
-    if values.dtype.kind != "f":
-        return values
-    known = ~np.isnan(values)
-    given = values[known]
-    if not np.equal(given, np.round(given)).all() or (np.abs(given) >= _EXACT).any():
-        return values
-    if known.all():
-        return values.astype(np.int64)
-    whole = np.full(len(values), None, object)
-    whole[known] = given.astype(np.int64)
-    return whole
-
-
-def _labels(own: "pd.Series[Any]", typed: "pd.Series[Any]") -> NDArray[Any]:
-    """A target in the type that it came in; texts as they would be read from a file."""
-    values = own.to_numpy()
-    if typed.dtype.kind in "mM":
-        return typed.to_numpy()
-    if values.dtype == object and all(isinstance(v, str) for v in values[own.notna().to_numpy()]):
-        return _whole(typed.to_numpy())
-    return values
-
-
-def _names(given: Any) -> list[str]:
-    """Names of columns: one, or several."""
-    return [str(given)] if isinstance(given, str | int) else [str(name) for name in given]
-
-
-def _plain(value: Any) -> Any:
-    """As plain JSON values: NumPy's numbers and pandas' indexes become Python's."""
-    if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(each) for key, each in value.items()}
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return [_plain(each) for each in value]
 
 
 def _few(names: Sequence[str]) -> str:
