@@ -41,10 +41,12 @@ from secchi.features.runtimes import resolve_device, resolve_precision
 from secchi.models.groups import FEATURES
 from secchi.models.heads import Head, head_for
 from secchi.models.network import Network
+from secchi.training.execution import Execution
 from secchi.training.history import History
-from secchi.training.loop import Execution, Rows, train
+from secchi.training.loop import train
 from secchi.training.memory import step_memory
 from secchi.training.optimizers import ParameterGroup
+from secchi.training.rows import Rows
 
 PICTURES = 576
 BATCH = 64

@@ -48,7 +48,8 @@ from secchi.data.images import PictureSplit
 from secchi.features.extract import extract
 from secchi.features.prepare import Preparation
 from secchi.models.heads import Head
-from secchi.training.loop import Rows, train
+from secchi.training.loop import train
+from secchi.training.rows import Rows
 
 Features = NDArray[np.float32]
 

@@ -147,7 +147,9 @@ def estimate(built: "Built", case: Case, training: "Training") -> int:
 def train_steps(built: "Built", case: Case, training: "Training") -> None:
     """Train for :data:`STEPS` steps and judge a single row."""
     from secchi.data.task import Labels
-    from secchi.training.loop import Execution, Rows, train
+    from secchi.training.execution import Execution
+    from secchi.training.loop import train
+    from secchi.training.rows import Rows
 
     def rows(count: int) -> Rows:
         target = built.task.target

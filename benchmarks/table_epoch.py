@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from common import cores, fail, print_table, ratio, say, whole_number
 from secchi.data.task import Labels, Task
 from secchi.seeding import stream
-from secchi.training.loop import ArrayInputs, Rows, train
-from secchi.training.rows import Batches
+from secchi.training.loop import train
+from secchi.training.rows import ArrayInputs, Batches, Rows
 from secchi.training.spec import Training
 
 WINE = Path(__file__).resolve().parents[2] / "shared" / "data" / "wine" / "winequality-white.csv"

@@ -26,9 +26,11 @@ from secchi.features.views import PLAIN, AugmentedPixels, DrawnViews, PicturePix
 from secchi.models.backbones import Backbone
 from secchi.models.heads import head_for
 from secchi.models.network import Network
+from secchi.training.execution import Execution
 from secchi.training.history import History
-from secchi.training.loop import Execution, Rows, train
+from secchi.training.loop import train
 from secchi.training.optimizers import ParameterGroup
+from secchi.training.rows import Rows
 from secchi.training.spec import Training
 from secchi.transforms.augment import Augmentation
 from secchi.transforms.images import ImageTransform

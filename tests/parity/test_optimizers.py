@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from secchi.errors import SpecError
 from secchi.models.mlp import MLP
-from secchi.training.loop import ON_CPU, begin
+from secchi.training.execution import ON_CPU
+from secchi.training.loop import begin
 from secchi.training.optimizers import Optimizer, ParameterGroup, one_group
 from secchi.training.schedules import At, OneCycle
 from secchi.training.spec import Training

@@ -10,7 +10,8 @@ from torch.nn import functional
 from secchi.data.task import Kind, Labels, Target, Task
 from secchi.models.heads import SCALE, Head
 from secchi.seeding import stream
-from secchi.training.loop import Rows, train
+from secchi.training.loop import train
+from secchi.training.rows import Rows
 from secchi.training.spec import Training
 
 TARGETS = {

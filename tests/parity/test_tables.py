@@ -18,8 +18,11 @@ from torch import Tensor, nn
 
 from secchi.data.task import Kind, Labels, Target, Task
 from secchi.seeding import stream, stream_seed
+from secchi.training.evaluation import evaluate
+from secchi.training.execution import Execution
 from secchi.training.history import History
-from secchi.training.loop import ArrayInputs, Execution, Rows, evaluate, train
+from secchi.training.loop import train
+from secchi.training.rows import ArrayInputs, Rows
 from secchi.training.spec import Training
 
 ROWS, BATCH, EPOCHS, SEED = 170, 32, 10, 5

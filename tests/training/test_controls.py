@@ -14,9 +14,12 @@ from torch.nn import functional
 from secchi.data.task import Labels, Target, Task
 from secchi.errors import SpecError
 from secchi.seeding import stream
+from secchi.training.evaluation import evaluate
+from secchi.training.execution import Execution
 from secchi.training.history import History, Outcome
-from secchi.training.loop import Execution, Rows, evaluate, train
+from secchi.training.loop import train
 from secchi.training.optimizers import ParameterGroup
+from secchi.training.rows import Rows
 from secchi.training.schedules import Cosine, OneCycle, Restarts
 from secchi.training.spec import Training
 

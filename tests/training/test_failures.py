@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from secchi.data.task import Labels, Target, Task
 from secchi.errors import DataError
+from secchi.training.evaluation import evaluate
+from secchi.training.execution import Execution
 from secchi.training.history import History, Outcome
-from secchi.training.loop import Execution, Rows, evaluate, train
+from secchi.training.loop import train
 from secchi.training.optimizers import Optimizer
+from secchi.training.rows import Rows
 from secchi.training.spec import Training
 
 TASK = Task((Target.classify("pet", ["cat", "dog", "mouse"]),))

@@ -15,10 +15,13 @@ from secchi.errors import DataError, SpecError
 from secchi.models.heads import Head
 from secchi.seeding import stream
 from secchi.training import evaluation, loop
+from secchi.training.evaluation import evaluate
+from secchi.training.execution import Execution
 from secchi.training.history import Epoch, History, Outcome
-from secchi.training.loop import ArrayInputs, Execution, Rows, evaluate, train
+from secchi.training.loop import train
 from secchi.training.optimizers import OPTIMIZERS, ParameterGroup
 from secchi.training.plan import SchedulePlan
+from secchi.training.rows import ArrayInputs, Rows
 from secchi.training.schedules import OneCycle
 from secchi.training.spec import OPTIMIZER_NAMES, Training
 

@@ -21,7 +21,7 @@ from secchi.data.task import Labels, Target, Task
 from secchi.errors import DataError, SpecError
 from secchi.features.cache import FeatureCache
 from secchi.seeding import stream
-from secchi.training.loop import ArrayInputs, Rows, train
+from secchi.training.loop import train
 from secchi.training.lr_finder import (
     DEFAULT,
     HIGHEST,
@@ -31,6 +31,7 @@ from secchi.training.lr_finder import (
     suggestions,
 )
 from secchi.training.optimizers import ParameterGroup
+from secchi.training.rows import ArrayInputs, Rows
 from secchi.training.spec import Training
 
 TASK = Task((Target.classify("pet", ["cat", "dog", "mouse"]),))

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from secchi.data.task import Labels, Target, Task
 from secchi.training.checkpoint import StateKeeper
+from secchi.training.execution import Execution
 from secchi.training.history import History, Outcome
-from secchi.training.loop import Execution, Rows, begin, train
+from secchi.training.loop import begin, train
+from secchi.training.rows import Rows
 from secchi.training.schedules import Restarts
 from secchi.training.spec import Training
 from secchi.training.state import TrainState

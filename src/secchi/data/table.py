@@ -401,7 +401,7 @@ class TableData:
         share = float((self._part == VALID).sum() / rest.sum())
         alone = dataclasses.replace(splitting, test=0.0, valid_fraction=share)
         part[rest] = parted_at(self._table.take(rest), alone)
-        return self._but(splitting=splitting, part=part, source=None)
+        return self._but(splitting=splitting, part=part)
 
     def folds(self, k: int = 5, *, repeats: int = 1) -> "Iterator[TableData]":
         """The same table k times, each row validating once; repeated with other folds.

@@ -16,22 +16,14 @@ from secchi.errors import DataError, SpecError
 from secchi.models.groups import uses_batch_statistics
 from secchi.seeding import stream, stream_seed
 from secchi.training.averaging import WeightAverage
-from secchi.training.evaluation import Evaluation as Evaluation
-from secchi.training.evaluation import evaluate as evaluate
-from secchi.training.evaluation import outputs_of as outputs_of
-from secchi.training.execution import ON_CPU as ON_CPU
-from secchi.training.execution import Execution as Execution
-from secchi.training.execution import gpus, seed_generators, threads_for
+from secchi.training.evaluation import Evaluation, evaluate
+from secchi.training.execution import ON_CPU, Execution, gpus, seed_generators, threads_for
 from secchi.training.history import Epoch, History, Outcome
 from secchi.training.losses import TaskLoss
 from secchi.training.memory import where_it_fits
 from secchi.training.optimizers import Optimizer, ParameterGroup, lengths, one_group
 from secchi.training.penalties import Penalties
-from secchi.training.rows import ArrayInputs as ArrayInputs
-from secchi.training.rows import Batches
-from secchi.training.rows import Inputs as Inputs
-from secchi.training.rows import Mixing as Mixing
-from secchi.training.rows import Rows as Rows
+from secchi.training.rows import Batches, Mixing, Rows
 from secchi.training.schedules import At
 from secchi.training.spec import Training
 from secchi.training.state import TrainState
@@ -108,8 +100,8 @@ def train(
         SpecError: More learning rates than layer groups, a loss that does not suit a target, or
             rules that watch the validation loss where there are no validation rows.
 
-    >>> import numpy as np
     >>> from secchi.data.task import Labels, Task
+    >>> from secchi.training.rows import ArrayInputs
     >>> values = np.random.default_rng(0).normal(size=(90, 2)).astype(np.float32)
     >>> sides = ["left" if x < 0 else "right" for x in values[:, 0]]
     >>> rows = Rows(ArrayInputs(values), Labels.of(Task.classify(["left", "right"]).target, sides))
