@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from secchi import Augmentation, Backbone, Bundle, FeatureCache, ImageData, Learner, Training
+from secchi import MLP, Augmentation, Backbone, Bundle, FeatureCache, ImageData, Learner, Training
+from secchi.cohort.alone import train_alone
+from secchi.cohort.member import Member
 from secchi.console import Console
 from secchi.errors import BundleError, DataError, SealedError, SecchiError, SpecError
+from secchi.training.prepared import PreparedTable
 
 MakePictures = Callable[..., Path]
 
@@ -111,6 +114,26 @@ def test_one_seed_gives_the_same_history_to_the_bit(learner: Callable[..., Learn
     assert numbers(one) == numbers(other)
     assert numbers(one) != numbers(another)
     assert torch.equal(one.head.linear.weight, other.head.linear.weight)
+
+
+def test_features_are_a_table_on_which_a_linear_layer_is_the_head(
+    learner: Callable[..., Learner],
+) -> None:
+    learn = learner()
+    history = learn.fit(1e-2, epochs=3, batch_size=8, drop_last=False)
+    features = learn.features()
+    assert (features.name, features.task, features.names) == (
+        "photos",
+        learn.data.task,
+        ("train", "valid"),
+    )
+    model = MLP([], init="zeros")
+    member = Member(PreparedTable.of(features), model, history.training, seed=0)
+    curve = train_alone(member, ["accuracy"])
+    for name, values in zip(("train_loss", "valid_loss"), curve[:2], strict=True):
+        assert [getattr(epoch, name) for epoch in history.epochs] == pytest.approx(values, rel=1e-6)
+    accuracy = [epoch.metrics["accuracy"] for epoch in history.epochs]
+    assert accuracy == pytest.approx(curve.metrics["accuracy"])
 
 
 def test_a_seed_is_the_trainings_where_none_is_given(learner: Callable[..., Learner]) -> None:
@@ -309,7 +332,7 @@ def test_pictures_that_cannot_be_decoded_are_set_aside_and_the_rest_stays_aligne
         make_pictures(root / split, ("blue", "green", "red"), per_class=5, seed=130 + seed)
     whole = learner(ImageData.from_folders(root, size=64))
     files = {name: list(split.files) for name, split in whole.data.splits.items()}
-    features = {name: whole.features(name).take(slice(None)) for name in files}
+    features = {name: whole.features().split(name).take(slice(None)) for name in files}
     cut = {files["train"][0], files["train"][7], files["valid"][14]}
     for number, file in enumerate(cut):
         # The header is sound; the pixels end early.
@@ -326,7 +349,8 @@ def test_pictures_that_cannot_be_decoded_are_set_aside_and_the_rest_stays_aligne
         split, found = learn.data.splits[name], learn.predictions(name)
         assert split.files == [files[name][row] for row in kept]
         assert found.sources == tuple(split.files)
-        np.testing.assert_array_equal(learn.features(name).take(slice(None)), features[name][kept])
+        left = learn.features().split(name).take(slice(None))
+        np.testing.assert_array_equal(left, features[name][kept])
         classes = [learn.data.classes[target] for target in split.targets]
         assert classes == [Path(file).parent.name for file in split.files]
         np.testing.assert_array_equal(found.targets, split.targets)

@@ -31,6 +31,15 @@ if TYPE_CHECKING:
     from secchi.errors import SecchiError as SecchiError
     from secchi.estimators import NetClassifier as NetClassifier
     from secchi.estimators import NetRegressor as NetRegressor
+    from secchi.experiments.experiment import Experiment as Experiment
+    from secchi.experiments.result import Result as Result
+    from secchi.experiments.space import integers as integers
+    from secchi.experiments.space import linspace as linspace
+    from secchi.experiments.space import log_uniform as log_uniform
+    from secchi.experiments.space import logspace as logspace
+    from secchi.experiments.space import nested as nested
+    from secchi.experiments.space import powers_of_two as powers_of_two
+    from secchi.experiments.space import uniform as uniform
     from secchi.features.cache import FeatureCache as FeatureCache
     from secchi.inspection.comparison import Comparison as Comparison
     from secchi.inspection.comparison import compare as compare
@@ -51,6 +60,7 @@ _HOME = {
     "Backbone": "secchi.models.backbones",
     "Bundle": "secchi.bundle.bundle",
     "Comparison": "secchi.inspection.comparison",
+    "Experiment": "secchi.experiments.experiment",
     "FeatureCache": "secchi.features.cache",
     "History": "secchi.training.history",
     "ImageData": "secchi.data.images",
@@ -66,6 +76,7 @@ _HOME = {
     "NetRegressor": "secchi.estimators",
     "Predictions": "secchi.inspection.predictions",
     "Qwerties": "secchi.data.synthetic",
+    "Result": "secchi.experiments.result",
     "Rings": "secchi.data.synthetic",
     "SecchiError": "secchi.errors",
     "Sine": "secchi.data.synthetic",
@@ -78,6 +89,13 @@ _HOME = {
     "activation_curves": "secchi.models.parts",
     "compare": "secchi.inspection.comparison",
     "draw_network": "secchi.models.summary",
+    "integers": "secchi.experiments.space",
+    "linspace": "secchi.experiments.space",
+    "log_uniform": "secchi.experiments.space",
+    "logspace": "secchi.experiments.space",
+    "nested": "secchi.experiments.space",
+    "powers_of_two": "secchi.experiments.space",
+    "uniform": "secchi.experiments.space",
 }
 
 __all__ = [
@@ -85,6 +103,7 @@ __all__ = [
     "Backbone",
     "Bundle",
     "Comparison",
+    "Experiment",
     "FeatureCache",
     "History",
     "ImageData",
@@ -100,6 +119,7 @@ __all__ = [
     "NetRegressor",
     "Predictions",
     "Qwerties",
+    "Result",
     "Rings",
     "SecchiError",
     "Sine",
@@ -113,6 +133,13 @@ __all__ = [
     "activation_curves",
     "compare",
     "draw_network",
+    "integers",
+    "linspace",
+    "log_uniform",
+    "logspace",
+    "nested",
+    "powers_of_two",
+    "uniform",
 ]
 
 

@@ -16,9 +16,10 @@ from secchi.data.pictures import Scratch
 from secchi.data.table import TableData
 from secchi.data.task import Kind
 from secchi.errors import BundleError, DataError, PictureError, SpecError, did_you_mean
-from secchi.features.cache import FeatureCache, FeatureTable
+from secchi.features.cache import FeatureCache
 from secchi.features.extract import Extraction
 from secchi.features.runtimes import check_setting
+from secchi.features.table import FeatureData
 from secchi.features.views import View
 from secchi.files import folder_written_aside, write_json
 from secchi.models.backbones import PRETRAINED, Backbone
@@ -727,17 +728,22 @@ class Learner:
 
     # ---------------------------------------------------------------- features and predictions
 
-    def features(self, split: str = "train") -> FeatureTable:
-        """The features of a split's pictures, in their order, computed if they are not known.
+    def features(self) -> FeatureData:
+        """The features of all pictures, computed if they are not known, as a table.
 
         They are those of the body as it came, whatever was trained since.
 
+        Raises:
+            BackboneError: The body could not be made ready.
+            DataError: More than half of the pictures cannot be read.
+
         For example::
 
-            print(learn.features("train").take(slice(0, 4)).shape)
+            print(learn.features().split("train").take(slice(0, 4)).shape)
         """
         trainee = self._pictures("features")
-        return trainee.extract().table(trainee.data.split(split).digests)
+        extraction = trainee.extract()
+        return FeatureData.of(trainee.data, extraction, trainee.preparation.wait().digest)
 
     def extract(self) -> Extraction:
         """Compute what the cache does not know of all splits, once; unreadable ones are set aside.

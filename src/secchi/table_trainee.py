@@ -2,8 +2,9 @@
 
 import copy
 import hashlib
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,8 @@ from secchi.data.task import Kind
 from secchi.errors import BundleError, DataError, SpecError, did_you_mean
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training, spread
-from secchi.transforms.table import TableTransform, center_and_scale
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import Tensor, nn
 
     from secchi.bundle.table_bundle import TableBundle
@@ -28,7 +27,9 @@ if TYPE_CHECKING:
     from secchi.training.execution import Execution
     from secchi.training.memory import StepMemory
     from secchi.training.optimizers import ParameterGroup
+    from secchi.training.prepared import PreparedTable
     from secchi.training.rows import Mixing, Rows
+    from secchi.transforms.table import TableTransform
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "fp64")
@@ -77,47 +78,35 @@ class TableTrainee:
         self.precision = "fp64" if precision == "fp64" else "fp32"
         self._device = device
         self._seed = seed
-        self._transform: TableTransform | None = None
         self._network: nn.Module | None = None
-        self._prepared: dict[str, NDArray[Any]] = {}
 
     # ---------------------------------------------------------------- parts
 
+    @cached_property
+    def table(self) -> "PreparedTable":
+        """The rows as the network takes them."""
+        from secchi.training.prepared import PreparedTable
+
+        return PreparedTable.of(self.data, self.precision)
+
     @property
-    def transform(self) -> TableTransform:
+    def transform(self) -> "TableTransform":
         """How rows are prepared, as the training rows have it."""
-        if self._transform is None:
-            self._transform = TableTransform.fit(self.data.train.frame, self.data.scale)
-            if not self._transform.width:
-                raise DataError(
-                    f"no column of {self.data.name} has a value in any training row: there is "
-                    "nothing to learn from"
-                )
-        return self._transform
+        return cast("TableTransform", self.table.preparation)
 
     @property
     def trained(self) -> "nn.Module":
         """The network; its outputs are in the units of what is predicted."""
         if self._network is None:
-            from secchi.models.build import build_model
-            from secchi.models.units import in_units
-
-            model = copy.deepcopy(self.model)
-            net = build_model(model, self.transform.width, self.data.task.outputs, self._seed)
-            centers, scales = self._centers_and_scales()
-            plain = not any(centers) and set(scales) == {1.0}
-            self._network = in_units(net, None if plain else centers, scales)
-            if self.precision == "fp64":
-                self._network.double()
-            elif self.execution().device == "mps":  # which has no float64
+            self._network = self.table.network(self.model, self._seed)
+            if self.precision == "fp32" and self.execution().device == "mps":  # without float64
                 self._network.float()
         return self._network
 
     @property
     def units(self) -> list[float] | None:
         """The spread of each number to predict over the training rows, which losses are in."""
-        _, scales = self._centers_and_scales()
-        return None if all(scale == 1 for scale in scales) else self._by_target(scales)
+        return self.table.units
 
     @property
     def trained_names(self) -> list[str]:
@@ -129,31 +118,6 @@ class TableTrainee:
         from secchi.training.optimizers import one_group
 
         return one_group(self.trained)
-
-    def inputs(self, split: str) -> NDArray[Any]:
-        """The rows of a split as the network gets them, (rows, inputs)."""
-        if split not in self._prepared:
-            self._prepared[split] = self._prepared_rows(self.data.split(split).frame)
-        return self._prepared[split]
-
-    def _prepared_rows(self, frame: "pd.DataFrame") -> NDArray[Any]:
-        return self.transform.apply(frame, np.float64 if self.precision == "fp64" else np.float32)
-
-    def _centers_and_scales(self) -> tuple[list[float], list[float]]:
-        """Of each output: those of numbers to predict, else 0 and 1."""
-        centers, scales = [], []
-        labels = self.data.train.labels
-        for target, values in zip(labels.task.targets, labels.values, strict=True):
-            center, scale = 0.0, 1.0
-            if target.kind is Kind.REGRESSION:
-                center, scale = center_and_scale(values, self.data.target_scale)
-                scale = scale or 1.0
-            centers += [center] * target.outputs
-            scales += [scale] * target.outputs
-        return centers, scales
-
-    def _by_target(self, each_output: list[float]) -> list[float]:
-        return [each_output[columns.start] for _, columns in self.data.task.columns()]
 
     # ---------------------------------------------------------------- rows
 
@@ -167,24 +131,17 @@ class TableTrainee:
 
     def rows(self, split: str) -> "Rows":
         """The rows of a split, and their labels."""
-        from secchi.training.rows import ArrayInputs, Rows
-
-        return Rows(ArrayInputs(self.inputs(split)), self.data.split(split).labels)
+        return self.table.rows(split)
 
     def predictions(self, split: str, training: Training) -> "Predictions":
         """What the network says of a split's rows."""
         from secchi.inspection.predictions import Predictions
         from secchi.training.evaluation import outputs_of
         from secchi.training.losses import TaskLoss
-        from secchi.training.rows import ArrayInputs
 
         rows = self.data.split(split)
-        outputs = outputs_of(
-            self.trained,
-            ArrayInputs(self.inputs(split)),
-            self.data.task.outputs,
-            self.execution(),
-        )
+        inputs = self.table.rows(split).inputs
+        outputs = outputs_of(self.trained, inputs, self.data.task.outputs, self.execution())
         return Predictions.of(
             self.data.task,
             rows.rows,
@@ -198,7 +155,7 @@ class TableTrainee:
         """Four rows as the network gets them."""
         import torch
 
-        inputs = self.inputs("train")
+        inputs = self.table.inputs("train")
         return torch.from_numpy(inputs[np.arange(4) % len(inputs)])
 
     # ---------------------------------------------------------------- questions
@@ -223,8 +180,8 @@ class TableTrainee:
             source_name=said.source_name,
         )
         return baselines(
-            (self.inputs("train"), train.values[place]),
-            (self.inputs("valid"), valid.values[place]),
+            (self.table.inputs("train"), train.values[place]),
+            (self.table.inputs("valid"), valid.values[place]),
             network.task.target,
             weights=(train.weights, valid.weights),
             seed=self._seed,
@@ -272,8 +229,7 @@ class TableTrainee:
             )
 
         def says(points: NDArray[Any]) -> NDArray[Any]:
-            prepared = self._prepared_rows(pd.DataFrame(points, columns=names))
-            inputs = ArrayInputs(prepared)
+            inputs = ArrayInputs(self.table.prepared(pd.DataFrame(points, columns=names)))
             outputs = outputs_of(self.trained, inputs, target.outputs, self.execution())
             if target.kind is Kind.REGRESSION:
                 return np.asarray(outputs[:, 0].numpy())
@@ -335,7 +291,7 @@ class TableTrainee:
         joint = hashlib.sha256()
         for split in ("train", "valid"):
             labels = self.data.split(split).labels
-            parts = [self.inputs(split), *labels.values]
+            parts = [self.table.inputs(split), *labels.values]
             parts += [] if labels.weights is None else [labels.weights]
             for part in parts:
                 joint.update(f"{part.dtype} {part.shape}".encode())

@@ -223,6 +223,20 @@ def test_a_resplit_keeps_the_test_set() -> None:
     assert set(again.valid.rows) != set(data.valid.rows)
 
 
+def test_the_same_rows_can_be_scaled_in_another_way() -> None:
+    data = TableData.from_frame(people(200), "income", test=True, target_scale="none")
+    data.open_test("to see that it stays open")
+    other = data.scaled("minmax")
+    assert (other.scale, other.target_scale) == ("minmax", "none")
+    assert data.scaled(target_scale="zscore").target_scale == "zscore"
+    assert data.scale == "zscore"
+    assert other.fingerprint() == data.fingerprint()
+    assert other.test is not None
+    assert not other.test.sealed
+    with pytest.raises(SpecError, match="scale is 'zscor'.*did you mean zscore"):
+        data.scaled("zscor")
+
+
 def test_groups_are_never_parted() -> None:
     frame = people(120).assign(patient=np.repeat(np.arange(20), 6))
     data = TableData.from_frame(frame, "buys", group_column="patient")

@@ -13,8 +13,9 @@ from scipy import stats
 
 from secchi.data.task import Labels, Task
 from secchi.errors import DataError, SpecError
-from secchi.inspection.comparison import Comparison, compare, mean_interval, proportion_interval
+from secchi.inspection.comparison import Comparison, compare
 from secchi.inspection.predictions import Predictions
+from secchi.intervals import mean_interval, proportion_interval
 
 BINARY = Task.classify(["cat", "dog"])
 MANY = Task.classify(["cat", "dog", "mouse"])

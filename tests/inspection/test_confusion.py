@@ -12,8 +12,8 @@ from sklearn import metrics
 
 from secchi.data.task import Labels, Task
 from secchi.errors import DataError
-from secchi.inspection.intervals import share_interval
 from secchi.inspection.predictions import Predictions
+from secchi.intervals import share_interval
 
 Weighted = Callable[[Predictions], Predictions]
 

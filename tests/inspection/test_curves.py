@@ -11,8 +11,8 @@ from sklearn.calibration import calibration_curve
 
 from secchi.data.task import Labels, Task
 from secchi.errors import DataError, SpecError
-from secchi.inspection.intervals import share_interval
 from secchi.inspection.predictions import Predictions
+from secchi.intervals import share_interval
 
 Weighted = Callable[[Predictions], Predictions]
 

@@ -172,6 +172,7 @@ def test_drawing_ends_where_it_began() -> None:
     ("model", "kind"),
     [
         (MLP([3], dropout=[0.5]), "MLP"),
+        (MLP([3], input_dropout=0.5), "MLP"),
         (Own(), f"{__name__}.Own"),
         (Own, f"{__name__}.Own"),
         ([nn.Linear(4, 2)], "torch.nn.modules.container.Sequential"),
@@ -185,3 +186,5 @@ def test_a_record_of_a_model(model: Any, kind: str) -> None:
     if isinstance(model, MLP):
         del document["model"]
         assert MLP.from_dict(document) == model
+        # Records from before it could be dropped know no such field, and are of the same network.
+        assert ("input_dropout" in document) == (model.input_dropout > 0)

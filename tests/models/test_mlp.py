@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from secchi.errors import SpecError
-from secchi.models.build import _INITS, Residual
+from secchi.models.build import _INITS, Residual, first_weights
+from secchi.models.dropout import Dropout
 from secchi.models.mlp import INIT_NAMES, MLP
 from secchi.models.parts import ACTIVATION_NAMES
 
@@ -39,6 +40,7 @@ def specs(draw: st.DrawFn) -> MLP:
         init=init,
         residual=draw(st.booleans()) and agree,
         weight_norm=draw(st.booleans()) and init != "zeros",
+        input_dropout=draw(rate),
     )
 
 
@@ -95,13 +97,15 @@ def test_all_faults_come_at_once() -> None:
             init="xavier_normale",
             residual="yes",  # type: ignore[arg-type]
             depth=3,
+            input_dropout=-0.5,
         )
     faults = error.value.faults
-    assert len(faults) == 9
+    assert len(faults) == 10
     assert faults[0] == "hidden layer 2 has 0 units, which is not a whole number from 1 on"
     assert "did you mean relu" in faults[3]
     assert faults[5] == "dropout names 2 rates, and there are 3 hidden layers"
-    assert "did you mean xavier_normal" in faults[7]
+    assert faults[6] == "input_dropout is -0.5, which is not a number from 0 on, below 1"
+    assert "did you mean xavier_normal" in faults[8]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,7 @@ def test_all_faults_come_at_once() -> None:
         ({"hidden": 3, "width": 4}, "depth and width cannot be given"),
         ({"dropout": 1}, "dropout is 1,"),
         ({"dropout": float("nan")}, "dropout is nan"),
+        ({"input_dropout": 1}, "input_dropout is 1,"),
         ({"activation": "Softmax"}, "works on a whole row"),
         ({"hidden": [4, 8], "residual": True}, r"of as many units.*are \(4, 8\)"),
         ({"weight_norm": True, "init": "zeros"}, "weights that have a direction"),
@@ -163,10 +168,12 @@ def test_shapes_that_cannot_be() -> None:
 
 
 def test_it_is_the_network_that_one_writes_by_hand() -> None:
-    net = MLP([16, 32], activation="tanh", batch_norm="before", dropout=0.5).build(5, 3)
+    spec = MLP([16, 32], activation="tanh", batch_norm="before", dropout=0.5, input_dropout=0.1)
+    net = spec.build(5, 3)
     plain = nn.Sequential(
-        *(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Dropout(0.5)),
-        *(nn.Linear(16, 32), nn.BatchNorm1d(32), nn.Tanh(), nn.Dropout(0.5)),
+        Dropout(0.1),
+        *(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.Tanh(), Dropout(0.5)),
+        *(nn.Linear(16, 32), nn.BatchNorm1d(32), nn.Tanh(), Dropout(0.5)),
         nn.Linear(32, 3),
     )
     plain.load_state_dict(dict(zip(plain.state_dict(), net.state_dict().values(), strict=True)))
@@ -231,6 +238,15 @@ def test_a_dropout_for_each_layer() -> None:
     net = MLP([3, 3, 3], dropout=(0.1, 0, 0.5)).build(5, 1)
     rates = {n: part.p for n, part in net.named_modules() if isinstance(part, nn.Dropout)}
     assert rates == {"hidden1.dropout": 0.1, "hidden3.dropout": 0.5}
+
+
+def test_dropped_inputs_stand_before_the_first_layer_and_change_no_weight() -> None:
+    plain, dropping = (MLP([4], input_dropout=p).build(5, 3) for p in (0, 0.4))
+    assert [name for name, _ in plain.named_children()] == ["hidden1", "output"]
+    assert [name for name, _ in dropping.named_children()] == ["input_dropout", "hidden1", "output"]
+    one, other = plain.state_dict(), dropping.state_dict()
+    assert list(one) == list(other)
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_residual_connections_add_the_input_where_hidden_widths_agree() -> None:
@@ -309,6 +325,80 @@ def test_first_weights_have_the_variance_of_their_formula(init: str, variance: f
     elif variance:
         assert weight.abs().max() > 3.5 * variance**0.5
     assert linear.bias.any() == (init == "torch")
+
+
+FIRST_WEIGHTS = {
+    "torch": [
+        [-0.1750712, -0.1899885, 0.1878881, -0.1423939, 0.1869729, 0.402994],
+        [-0.3815989, 0.1847501],
+        [0.02535116, -0.1744866, 0.1234096, -0.4877045],
+        [0.5459329, 0.6907284],
+    ],
+    "xavier_uniform": [
+        [0.7820848, -0.6987664, 0.7122709, -0.8349471, -0.9824483, -0.4421773],
+        [0, 0],
+        [-1.130912, -0.7975335, 0.5097139, 0.1989907],
+        [0, 0],
+    ],
+    "xavier_normal": [
+        [0.5286312, -0.6747403, -1.651304, 1.010404, -0.8945304, 0.9451364],
+        [0, 0],
+        [-0.3630988, 0.9802784, 0.03533192, -0.4351844],
+        [0, 0],
+    ],
+    "kaiming_uniform": [
+        [1.009667, -0.9021035, 0.9195377, -1.077912, -1.268335, -0.5708483],
+        [0, 0],
+        [-1.599351, -1.127883, 0.7208443, 0.2814153],
+        [0, 0],
+    ],
+    "kaiming_normal": [
+        [0.6824599, -0.8710859, -2.131824, 1.304426, -1.154834, 1.220166],
+        [0, 0],
+        [-0.5134992, 1.386323, 0.04996688, -0.6154436],
+        [0, 0],
+    ],
+    "normal": [
+        [0.8358393, -1.066858, -2.61094, 1.597589, -1.414377, 1.494392],
+        [0, 0],
+        [-0.5134992, 1.386323, 0.04996688, -0.6154436],
+        [0, 0],
+    ],
+    "orthogonal": [
+        [0.2841312, -0.3626625, -0.8875503, 0.6587934, -0.5987244, 0.4555444],
+        [0, 0],
+        [-0.9952991, -0.09684921, 0.09684921, -0.995299],
+        [0, 0],
+    ],
+    "zeros": [
+        [0, 0, 0, 0, 0, 0],
+        [0, 0],
+        [0, 0, 0, 0],
+        [0, 0],
+    ],
+}
+"""Weights and biases of a 3-2-2 network, as they have been since the first version."""
+
+
+@pytest.mark.parametrize("init", INIT_NAMES)
+def test_first_weights_are_what_they_always_were(init: str) -> None:
+    net = MLP([2], init=init).build(3, 2, seed=1)
+    for parameter, values in zip(net.parameters(), FIRST_WEIGHTS[init], strict=True):
+        assert parameter.detach().flatten().tolist() == pytest.approx(values, rel=1e-6)
+
+
+@given(specs(), st.integers(0, 9))
+@settings(deadline=None, max_examples=40)
+def test_first_weights_are_those_of_the_network(spec: MLP, seed: int) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    drawn = first_weights(spec, 5, 2, seed)
+    assert torch.equal(torch.get_rng_state(), before)
+    plain = spec.but(weight_norm=False).build(5, 2, seed=seed)
+    linear = [part for part in plain.modules() if isinstance(part, nn.Linear)]
+    for (weight, bias), layer in zip(drawn, linear, strict=True):
+        assert torch.equal(weight, layer.weight)
+        assert torch.equal(bias, layer.bias)
 
 
 def test_the_same_seed_gives_the_same_weights_and_moves_no_generator() -> None:

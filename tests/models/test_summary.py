@@ -134,13 +134,13 @@ def test_as_json_and_as_text() -> None:
 
 def test_the_picture_names_what_is_done_in_its_order() -> None:
     spec = MLP([8, 8], "leaky_relu", 0.25, "after", residual=True, weight_norm=True)
-    shown = architecture(spec, 4, 3)
+    shown = architecture(spec.but(input_dropout=0.1), 4, 3)
     assert str(shown) == "4-8-8-3"
     assert [layer.name for layer in shown.layers] == ["inputs", "hidden 1", "hidden 2", "outputs"]
     notes = [layer.note.split("\n") for layer in shown.layers]
     assert notes[1] == ["leaky_relu", "batch norm", "dropout 0.25"]
     assert notes[2] == [*notes[1], "+ its input"]
-    assert notes[0] == notes[3] == [""]
+    assert (notes[0], notes[3]) == (["dropout 0.1"], [""])
     assert json.loads(json.dumps(shown.to_dict()))["layers"][1]["units"] == 8
 
 

@@ -55,7 +55,7 @@ class TableData:
         skipped: Rows that are left out: (reason, how many).
         notes: What a person should know about the data before trusting a result.
         source: What :meth:`from_csv` was told, as plain values; None of other tables, and of those
-            that were parted or thinned since.
+            that were parted, thinned or scaled since.
         seal: What counts the looks at the test set; None without one.
 
     >>> ages = [[float(age)] for age in range(20)]
@@ -403,6 +403,26 @@ class TableData:
         part[rest] = parted_at(self._table.take(rest), alone)
         return self._but(splitting=splitting, part=part)
 
+    def scaled(self, scale: str | None = None, target_scale: str | None = None) -> "TableData":
+        """The same rows, in the same splits, to be scaled in another way.
+
+        Args:
+            scale: Of the columns; None keeps it.
+            target_scale: Of numbers to predict; None keeps it.
+
+        Raises:
+            SpecError: A way that there is not.
+
+        >>> data = TableData.from_arrays([[float(x)] for x in range(50)], range(50), task="number")
+        >>> data.scaled("minmax").scale, data.scaled("minmax").target_scale
+        ('minmax', 'zscore')
+        """
+        return self._but(
+            part=self._part,
+            scale=scale or self.scale,
+            target_scale=target_scale or self.target_scale,
+        )
+
     def folds(self, k: int = 5, *, repeats: int = 1) -> "Iterator[TableData]":
         """The same table k times, each row validating once; repeated with other folds.
 
@@ -452,7 +472,7 @@ class TableData:
                 )
 
     def _but(self, **changes: Any) -> "TableData":
-        """The same with another way to part its rows, or other rows."""
+        """The same with another way to part or scale its rows, or other rows."""
         kept = {
             "table": self._table,
             "splitting": self.splitting,

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from secchi.figures.style import FONT, MARKS, SERIES
+from secchi.figures.style import FONT, MARKS, line_colors
 
 _LOG_FROM = 3.0
 """A log axis where one group's highest rate is more than this many times another's."""
@@ -74,7 +72,7 @@ def _draw(axes: Axes, epochs: Sequence[float], curves: Curves) -> list[Line2D]:
     lines = []
     stride = max(1, len(epochs) // _MARKS)
     for number, (values, color) in enumerate(
-        zip(curves.values(), _colors(len(curves)), strict=True)
+        zip(curves.values(), line_colors(len(curves)), strict=True)
     ):
         first = number * stride // len(curves)
         mark = MARKS[number % len(MARKS)]
@@ -84,14 +82,6 @@ def _draw(axes: Axes, epochs: Sequence[float], curves: Curves) -> list[Line2D]:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.grid(alpha=0.3)
     return lines
-
-
-def _colors(count: int) -> list[str]:
-    """Colours that can be told apart; of many groups, dark to light in the order of the layers."""
-    if count <= len(SERIES):
-        return list(SERIES[:count])
-    shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, count))
-    return [to_hex(shade) for shade in shades]
 
 
 def _named(name: str, values: Sequence[float]) -> str:

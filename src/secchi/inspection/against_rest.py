@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.inspection.comparison import LEVEL
+from secchi.intervals import LEVEL, holm
 
 Array = NDArray[np.float64]
 
@@ -63,8 +63,7 @@ def against_rest(sums: Array, total: Array) -> Differences:
 
     with the degrees of freedom of Welch (1947) and Satterthwaite (1946). The variance of a piece is
     taken as no smaller than that of all rows: a few rows that happen to be alike would else look
-    sure. P-values are corrected by the method of Holm (1979), "A simple sequentially rejective
-    multiple test procedure", Scandinavian Journal of Statistics 6(2), 65-70.
+    sure. P-values are corrected by :func:`secchi.intervals.holm`.
 
     Args:
         sums: Of each piece, (6, pieces), of values with a mean of about 0 and a variance of about
@@ -82,7 +81,7 @@ def against_rest(sums: Array, total: Array) -> Differences:
     freedom = error**4 / (inside**2 / (_rows(sums) - 1) + outside**2 / (_rows(rest) - 1))
     t = difference / error
     half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
-    return Differences(_mean(sums), difference, half, t, _holm(2 * stats.t.sf(abs(t), freedom)))
+    return Differences(_mean(sums), difference, half, t, holm(2 * stats.t.sf(abs(t), freedom)))
 
 
 def _mean(sums: Array) -> Array:
@@ -101,12 +100,3 @@ def _variance(sums: Array) -> Array:
     square, mean, rows = sums[2], _mean(sums), _rows(sums)
     about: Array = (sums[5] - 2 * mean * sums[4] + mean**2 * square) / square * rows / (rows - 1)
     return about
-
-
-def _holm(p: Array) -> Array:
-    """P-values corrected for how many there are."""
-    order = np.argsort(p)
-    grown = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(grown, 1.0)
-    return corrected

@@ -14,10 +14,10 @@ from secchi.data.task import Kind, Labels, Target, Task
 from secchi.errors import DataError
 from secchi.files import finite
 from secchi.inspection.comparison import compare
-from secchi.inspection.decimals import decimals
 from secchi.inspection.methods import METHODS, Rows
 from secchi.inspection.predictions import Predictions
 from secchi.inspection.scored import Baseline, predictions_of, scored
+from secchi.text import decimals
 
 if TYPE_CHECKING:
     import pandas as pd

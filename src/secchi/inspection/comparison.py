@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,7 @@ from secchi.data.task import Kind
 from secchi.errors import DataError, SpecError, did_you_mean
 from secchi.files import finite
 from secchi.inspection.predictions import Predictions, check_same_rows
-
-LEVEL = 0.95
-"""How often the interval of a comparison holds the true difference."""
+from secchi.intervals import LEVEL, mean_interval, proportion_interval
 
 Array = NDArray[np.float64]
 
@@ -159,89 +156,6 @@ better beyond the noise
     return Comparison(measure, was, now, difference, low, high, len(change), fixed, broken)
 
 
-def proportion_interval(
-    change: Array, weights: Array | None = None, step: float = 1.0
-) -> tuple[float, float]:
-    """The 95 % interval of a difference of paired proportions.
-
-    The adjusted Wald interval "Wald+2" of Agresti and Min (2005), "Simple improved confidence
-    intervals for comparing matched proportions", Statistics in Medicine 24(5), 729-740. Two rows
-    that nobody saw are added, half of one to each of the table's four cells (both right, fixed,
-    broken, both wrong), and the ordinary interval is taken. With n rows, f fixed, b broken and
-    z = 1.96::
-
-        centre = (f - b) / (n + 2)
-        half   = z sqrt(f + b + 1 - (f - b)^2 / (n + 2)) / (n + 2)
-
-    and what goes beyond -1 or 1 is cut off. The centre lies a little closer to zero than the
-    difference itself. Where next to no row changed it holds the truth in more than 95 % of cases.
-
-    Weights w: each row's term counts w times in the mean and w^2 times in its variance (the
-    variance of a ratio, linearised), and the two added rows weigh sum(w^2) / sum(w) each. Equal
-    weights give the formula above. If few rows carry most of the weight, 95 % is an approximation.
-
-    Args:
-        change: What is right after, less what was right before, (n,): -1, 0 or 1, or a multiple of
-            ``step``.
-        weights: How much each row counts, above 0, (n,); None counts all alike.
-        step: The smallest change of a row, which the added rows make: 1 for one class a row, and
-            1/labels for several labels (their share that is right); that is this library's
-            extension of the formula.
-
-    Returns:
-        The lower and the upper end; NaN both for two rows or fewer, or weights that leave as few.
-
-    >>> low, high = proportion_interval(np.repeat([1.0, -1.0, 0.0], [20, 40, 100]))
-    >>> f"{low:.6f} {high:.6f}"
-    '-0.216017 -0.030896'
-    """
-    weights = np.ones(len(change)) if weights is None else weights
-    if _too_few(weights):
-        return math.nan, math.nan
-    extra = (weights**2).sum() / weights.sum()
-    total = weights.sum() + 2 * extra
-    centre = float((weights * change).sum() / total)
-    seen = ((weights * (change - centre)) ** 2).sum()
-    # Half a row each at +step and -step, and one at 0, about the centre.
-    unseen = extra**2 * (step**2 + 2 * centre**2)
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    half = z * math.sqrt(seen + unseen) / float(total)
-    return max(centre - half, -1.0), min(centre + half, 1.0)
-
-
-def mean_interval(change: Array, weights: Array | None = None) -> tuple[float, float]:
-    """The 95 % interval of a mean of paired differences, by Student's t.
-
-    Weights w: the mean is sum(w x) / sum(w), its variance sum(w^2 (x - mean)^2) / sum(w)^2 times
-    m / (m - 1), and the degrees of freedom are m - 1, where m = sum(w)^2 / sum(w^2) is the
-    effective number of rows (Kish 1965, Survey Sampling). Equal weights give m = n and the ordinary
-    interval of a paired t-test.
-
-    Args:
-        change: The rows' differences, (n,).
-        weights: How much each row counts, above 0, (n,); None counts all alike.
-
-    Returns:
-        The lower and the upper end; NaN both for two effective rows or fewer, and where a
-        difference is not finite.
-
-    >>> low, high = mean_interval(np.array([-0.3, -0.1, -0.2, -0.2]))
-    >>> f"{low:.4f} {high:.4f}"
-    '-0.3299 -0.0701'
-    """
-    from scipy import stats
-
-    weights = np.ones(len(change)) if weights is None else weights
-    if _too_few(weights) or not np.isfinite(change).all():
-        return math.nan, math.nan
-    rows = _effective_rows(weights)
-    mean = _mean(change, weights)
-    deviations = weights / weights.sum() * (change - mean)
-    error = math.sqrt(float((deviations**2).sum()) * rows / (rows - 1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, rows - 1)) * error
-    return mean - half, mean + half
-
-
 def _accuracy_rows(predictions: Predictions) -> Array:
     """The share of each row's labels that are right: 0 or 1 for one class a row."""
     target = predictions.only_target
@@ -266,16 +180,6 @@ def _loss_rows(predictions: Predictions) -> Array:
 def _mean(values: Array, weights: Array) -> float:
     """The weighted mean; NaN of nothing."""
     return float((weights * values).sum() / weights.sum()) if len(values) else math.nan
-
-
-def _effective_rows(weights: Array) -> float:
-    """Kish's effective number of rows: their number where all weigh the same, else fewer."""
-    return float(weights.sum() ** 2 / (weights**2).sum())
-
-
-def _too_few(weights: Array) -> bool:
-    """Two rows or fewer, or weights that leave as few, up to rounding."""
-    return len(weights) <= 2 or _effective_rows(weights) <= 2 + 1e-9
 
 
 _MEASURES = ("accuracy", "loss")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from secchi.data.task import Kind
 from secchi.errors import DataError, did_you_mean
 from secchi.files import finite
-from secchi.inspection.intervals import share_interval
 from secchi.inspection.judged import CLASSES, CLASSES_AND_LABELS, Judged, judged, ratio
-from secchi.inspection.text import counted, cut, number, table, with_interval
+from secchi.intervals import share_interval
+from secchi.text import counted, cut, number, table, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from secchi.data.task import Kind
 from secchi.errors import SpecError
 from secchi.files import finite
-from secchi.inspection.intervals import share_interval
 from secchi.inspection.judged import CLASSES_AND_LABELS, Judged, judged, ratio
-from secchi.inspection.text import cut, number, table
+from secchi.intervals import share_interval
+from secchi.text import cut, number, table
 from secchi.values import is_whole
 
 if TYPE_CHECKING:

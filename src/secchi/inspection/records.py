@@ -10,11 +10,10 @@ import numpy as np
 from secchi.data.task import Kind
 from secchi.errors import DataError
 from secchi.files import written_aside
-from secchi.inspection.comparison import mean_interval
-from secchi.inspection.intervals import share_interval
 from secchi.inspection.judged import CLASSES, CLASSES_AND_LABELS, Judged, judged
 from secchi.inspection.predictions import Predictions, plain_sources
-from secchi.inspection.text import counted, names_of, number, with_interval
+from secchi.intervals import mean_interval, share_interval
+from secchi.text import counted, names_of, number, with_interval
 
 
 def summary(predictions: Predictions) -> str:

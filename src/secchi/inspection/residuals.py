@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from secchi.data.task import Kind, Target
 from secchi.files import finite
-from secchi.inspection.comparison import mean_interval
-from secchi.inspection.intervals import correlation_interval, effective_rows
 from secchi.inspection.judged import judged
 from secchi.inspection.predictions import Sources, plain_sources
-from secchi.inspection.text import number, table, with_interval
+from secchi.intervals import correlation_interval, effective_rows, mean_interval
+from secchi.text import number, table, with_interval
 from secchi.training.metrics import metric
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from secchi.data.task import Kind, Labels
 from secchi.errors import DataError
-from secchi.inspection.comparison import Comparison, mean_interval
-from secchi.inspection.intervals import share_interval
+from secchi.inspection.comparison import Comparison
 from secchi.inspection.predictions import Predictions
+from secchi.intervals import mean_interval, share_interval
 
 Array = NDArray[Any]
 

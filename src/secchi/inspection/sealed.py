@@ -11,10 +11,9 @@ from secchi.data.optimism import standard_error
 from secchi.data.seal import Seal
 from secchi.data.task import Kind
 from secchi.data.vault import TestReport
-from secchi.inspection.intervals import share_interval
 from secchi.inspection.predictions import Predictions
-
-LOWER_IS_BETTER = ("loss", "mae", "rmse", "error_rate", "kl")
+from secchi.intervals import share_interval
+from secchi.training.metrics import LOWER_IS_BETTER
 
 
 @dataclasses.dataclass(frozen=True)

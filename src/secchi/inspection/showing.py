@@ -10,8 +10,8 @@ from secchi.data.pictures import read_picture
 from secchi.data.task import Kind
 from secchi.errors import DataError
 from secchi.inspection.predictions import Predictions
-from secchi.inspection.text import counted, number
 from secchi.seeding import stream
+from secchi.text import counted, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

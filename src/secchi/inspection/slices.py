@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from secchi.errors import DataError, SpecError
 from secchi.files import finite
 from secchi.inspection.against_rest import against_rest, enough, moments, sums_of
-from secchi.inspection.comparison import LEVEL
 from secchi.inspection.cuts import Condition, Cut, cut, cut_by_both
-from secchi.inspection.decimals import decimals
+from secchi.intervals import LEVEL
+from secchi.text import decimals
 from secchi.values import is_whole
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -14,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrizations import weight_norm
 
 from secchi.errors import SpecError
+from secchi.models.dropout import Dropout
 from secchi.models.mlp import MLP
 from secchi.models.parts import activation
 from secchi.seeding import stream_seed
@@ -23,14 +25,14 @@ Model = MLP | nn.Module | Callable[..., nn.Module] | Sequence[nn.Module]
 
 _WHAT = "this model cannot be"
 
-_INITS: dict[str, Callable[[Tensor], Tensor]] = {
+_INITS: dict[str, Callable[..., Tensor]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
     "xavier_normal": nn.init.xavier_normal_,
     "kaiming_uniform": nn.init.kaiming_uniform_,
     "kaiming_normal": nn.init.kaiming_normal_,
     "normal": nn.init.normal_,
     "orthogonal": nn.init.orthogonal_,
-    "zeros": nn.init.zeros_,
+    "zeros": lambda weight, generator: nn.init.zeros_(weight),
 }
 """How weights are drawn, by their names in :data:`secchi.models.mlp.INIT_NAMES`."""
 
@@ -86,11 +88,17 @@ shape (rows, 3), and (rows, 1) is needed
 def model_to_dict(model: Model) -> dict[str, Any]:
     """What a model is, as plain JSON values for a record; only an MLP can be made from them.
 
+    A dropout of inputs that is 0 is left out: what was kept before there was any is of the same
+    network.
+
     >>> model_to_dict(nn.Linear(4, 1))["repr"]
     'Linear(in_features=4, out_features=1, bias=True)'
     """
     if isinstance(model, MLP):
-        return {"model": "MLP", **model.to_dict()}
+        document = model.to_dict()
+        if not model.input_dropout:
+            del document["input_dropout"]
+        return {"model": "MLP", **document}
     if isinstance(model, Sequence):
         model = nn.Sequential(*model)
     if isinstance(model, nn.Module):
@@ -101,17 +109,55 @@ def model_to_dict(model: Model) -> dict[str, Any]:
 def build_mlp(spec: MLP, inputs: int, outputs: int, seed: int) -> nn.Sequential:
     """The network of a specification; :meth:`secchi.models.mlp.MLP.build` tells about it."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    widths = (inputs, *spec.hidden)
-    for number, (before, units) in enumerate(pairwise(widths), start=1):
-        name = f"hidden{number}"
-        with drawing_from(stream_seed(seed, f"initial weights of {name}")):
-            parts = _hidden_parts(spec, before, units, spec.dropouts[number - 1])
-        # Never around the first: whether there are as many inputs as units is a coincidence.
-        around = spec.residual and number > 1 and before == units
-        layers[name] = Residual(parts) if around else nn.Sequential(parts)
-    with drawing_from(stream_seed(seed, "initial weights of output")):
-        layers["output"] = _linear(spec, widths[-1], outputs)
+    *hidden, last = first_weights(spec, inputs, outputs, seed)
+    # On the CPU even where torch makes tensors elsewhere by default, as first weights are.
+    with torch.device("cpu"):
+        if spec.input_dropout:
+            layers["input_dropout"] = Dropout(spec.input_dropout)
+        for place, (weight, bias) in enumerate(hidden):
+            parts = _hidden_parts(spec, weight, bias, spec.dropouts[place])
+            # Never around the first: whether there are as many inputs as units is a coincidence.
+            around = spec.residual and place > 0 and weight.shape[0] == weight.shape[1]
+            layers[f"hidden{place + 1}"] = Residual(parts) if around else nn.Sequential(parts)
+        layers["output"] = _linear(spec, *last)
     return nn.Sequential(layers)
+
+
+def first_weights(spec: MLP, inputs: int, outputs: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """What the linear layers of a network start from, without making the network.
+
+    Args:
+        spec: The network.
+        inputs: Numbers in a row.
+        outputs: Numbers to give for it.
+        seed: Names them; every layer has a stream of its own.
+
+    Returns:
+        (weight, bias) of each linear layer, first layers first: (units, inputs) and (units,), on
+        the CPU. Under ``weight_norm`` the weight is what lengths and directions are taken from.
+
+    >>> [tuple(weight.shape) for weight, _ in first_weights(MLP([16]), 4, 3, seed=0)]
+    [(16, 4), (3, 16)]
+    """
+    names = [*(f"hidden{number}" for number in range(1, spec.depth + 1)), "output"]
+    shapes = pairwise((inputs, *spec.hidden, outputs))
+    return [
+        _drawn(spec.init, before, units, stream_seed(seed, f"initial weights of {name}"))
+        for name, (before, units) in zip(names, shapes, strict=True)
+    ]
+
+
+def _drawn(init: str, inputs: int, units: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The first weights and biases of one linear layer."""
+    random = torch.Generator("cpu").manual_seed(seed)
+    bound = 1 / math.sqrt(inputs)
+    # As torch's own layer does it, and whatever else is asked for: that is drawn behind it.
+    weight = torch.empty(units, inputs, device="cpu").uniform_(-bound, bound, generator=random)
+    bias = torch.empty(units, device="cpu").uniform_(-bound, bound, generator=random)
+    if init != "torch":
+        _INITS[init](weight, generator=random)
+        bias.zero_()
+    return weight, bias
 
 
 @contextlib.contextmanager
@@ -157,24 +203,25 @@ def made_up_rows(net: nn.Module, inputs: int) -> Tensor:
 
 
 def _hidden_parts(
-    spec: MLP, inputs: int, units: int, dropout: float
+    spec: MLP, weight: Tensor, bias: Tensor, dropout: float
 ) -> OrderedDict[str, nn.Module]:
-    parts: OrderedDict[str, nn.Module] = OrderedDict(linear=_linear(spec, inputs, units))
+    units = len(bias)
+    parts: OrderedDict[str, nn.Module] = OrderedDict(linear=_linear(spec, weight, bias))
     if spec.batch_norm == "before":
         parts["batch_norm"] = nn.BatchNorm1d(units)
     parts["activation"] = activation(spec.activation)
     if spec.batch_norm == "after":
         parts["batch_norm"] = nn.BatchNorm1d(units)
     if dropout:
-        parts["dropout"] = nn.Dropout(dropout)
+        parts["dropout"] = Dropout(dropout)
     return parts
 
 
-def _linear(spec: MLP, inputs: int, outputs: int) -> nn.Module:
-    linear = nn.Linear(inputs, outputs)
-    if spec.init != "torch":
-        _INITS[spec.init](linear.weight)
-        nn.init.zeros_(linear.bias)
+def _linear(spec: MLP, weight: Tensor, bias: Tensor) -> nn.Module:
+    units, inputs = weight.shape
+    # Made without numbers: drawing them only to be replaced would move torch's generator.
+    linear = nn.Linear(inputs, units, device="meta")
+    linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
     normed: nn.Module = weight_norm(linear) if spec.weight_norm else linear
     return normed
 

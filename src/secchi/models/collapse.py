@@ -8,6 +8,7 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from secchi.errors import SpecError
 from secchi.models.build import Residual
+from secchi.models.dropout import Dropout
 from secchi.models.units import InUnits
 
 
@@ -65,7 +66,7 @@ def _holds(layer: nn.Module) -> bool:
     """Whether a layer is linear in evaluation."""
     if type(layer) is nn.BatchNorm1d:
         return layer.running_mean is not None  # else it normalises by what it sees
-    return type_before_parametrizations(layer) in (nn.Linear, nn.Identity, nn.Dropout)
+    return type_before_parametrizations(layer) in (nn.Linear, nn.Identity, nn.Dropout, Dropout)
 
 
 def _through(part: nn.Module, before: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,18 +58,32 @@ class Head(nn.Module):
         Args:
             chunks: The features, float32 of shape (rows, inputs), some rows at a time.
         """
-        total = np.zeros(self.inputs)
-        rows = 0
-        for chunk in chunks:
-            total += chunk.sum(axis=0, dtype=np.float64)
-            rows += len(chunk)
-        self.center.copy_(torch.from_numpy(total / max(rows, 1)))
+        self.center.copy_(torch.from_numpy(mean_of(chunks, self.inputs)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features of shape (rows, inputs) to outputs of shape (rows, outputs)."""
-        length = SCALE * math.sqrt(self.inputs)
-        outputs: Tensor = self.linear(length * functional.normalize(features - self.center, dim=1))
+        outputs: Tensor = self.linear(of_one_length(features, self.center))
         return outputs
+
+
+def mean_of(chunks: Iterable[NDArray[Any]], inputs: int) -> NDArray[np.float64]:
+    """The mean of features that come some rows at a time, added up in float64."""
+    total = np.zeros(inputs)
+    rows = 0
+    for chunk in chunks:
+        total += chunk.sum(axis=0, dtype=np.float64)
+        rows += len(chunk)
+    return total / max(rows, 1)
+
+
+def of_one_length(features: Tensor, center: Tensor) -> Tensor:
+    """Features as the linear layer of a :class:`Head` sees them, (rows, inputs).
+
+    >>> of_one_length(torch.tensor([[5.0, 1.0]]), torch.tensor([2.0, 1.0])).square().mean().sqrt()
+    tensor(0.3333)
+    """
+    length = SCALE * math.sqrt(features.shape[1])
+    return length * functional.normalize(features - center, dim=1)
 
 
 def log_probabilities(target: Target, outputs: Tensor) -> Tensor:

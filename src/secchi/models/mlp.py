@@ -66,6 +66,8 @@ class MLP:
         residual: Whether there are residual connections.
         weight_norm: Whether each linear layer has the length and the direction of its weights as
             parameters, w = g v / |v| for every unit (Salimans and Kingma, 2016).
+        input_dropout: The share of inputs that are set to 0 in training, as hidden units are by
+            ``dropout``.
         depth: How many hidden layers, instead of ``hidden``; None: 2.
         width: Units of each of them; None: 64.
 
@@ -88,6 +90,7 @@ whole number from 1 on; batch_norm is 'both', which is none of 'before', 'after'
     init: str
     residual: bool
     weight_norm: bool
+    input_dropout: float
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ whole number from 1 on; batch_norm is 'both', which is none of 'before', 'after'
         init: str = "torch",
         residual: bool = False,
         weight_norm: bool = False,
+        input_dropout: float = 0.0,
         *,
         depth: int | None = None,
         width: int | None = None,
@@ -110,7 +114,12 @@ whole number from 1 on; batch_norm is 'both', which is none of 'before', 'after'
         shared = not _is_several(dropout)
         rates = _as_tuple(dropout)
         is_known = bool(widths) or not faults
-        faults += _dropout_faults(rates, len(widths) if is_known and not shared else None)
+        faults += _rate_faults("dropout", rates)
+        if is_known and not shared and len(rates) != len(widths):
+            faults.append(
+                f"dropout names {len(rates)} rates, and there are {len(widths)} hidden layers"
+            )
+        faults += _rate_faults("input_dropout", (input_dropout,))
         if batch_norm not in _BATCH_NORM:
             faults.append(f"batch_norm is {batch_norm!r}, which is none of 'before', 'after', None")
         if init not in INIT_NAMES:
@@ -133,6 +142,7 @@ whole number from 1 on; batch_norm is 'both', which is none of 'before', 'after'
             "init": init,
             "residual": bool(residual),
             "weight_norm": bool(weight_norm),
+            "input_dropout": float(input_dropout),
         }
         for name, field in settled.items():
             object.__setattr__(self, name, field)
@@ -155,10 +165,11 @@ whole number from 1 on; batch_norm is 'both', which is none of 'before', 'after'
     def build(self, inputs: int, outputs: int, *, seed: int = 0) -> "nn.Module":
         """The network, with its first weights.
 
-        Its layers are named ``hidden1``, ``hidden2``, … and ``output``; parts of a hidden layer
-        ``linear``, ``batch_norm``, ``activation`` and ``dropout``. Every layer has a random stream
-        of its own, so that networks whose early layers have the same shapes have the same weights
-        there, whatever stands behind or between. torch's generators are left as they were.
+        Its layers are named ``hidden1``, ``hidden2``, … and ``output``, behind ``input_dropout``
+        where there is any; parts of a hidden layer ``linear``, ``batch_norm``, ``activation`` and
+        ``dropout``. Every layer has a random stream of its own, so that networks whose early layers
+        have the same shapes have the same weights there, whatever stands behind or between. torch's
+        generators are left as they were.
 
         Args:
             inputs: Numbers in a row.
@@ -261,16 +272,12 @@ def _widths(hidden: Any, depth: Any, width: Any) -> tuple[tuple[Any, ...], list[
     return widths, faults
 
 
-def _dropout_faults(rates: tuple[Any, ...], layers: int | None) -> list[str]:
-    """What is wrong with one rate, or with those of so many layers."""
-    faults = [
-        f"dropout is {rate!r}, which is not a number from 0 on, below 1"
+def _rate_faults(name: str, rates: tuple[Any, ...]) -> list[str]:
+    return [
+        f"{name} is {rate!r}, which is not a number from 0 on, below 1"
         for rate in rates
         if not (is_number(rate) and 0 <= rate < 1)
     ]
-    if layers is not None and len(rates) != layers:
-        faults.append(f"dropout names {len(rates)} rates, and there are {layers} hidden layers")
-    return faults
 
 
 def _contradictions(widths: Sequence[int], init: str, residual: bool, norm: bool) -> list[str]:

@@ -19,6 +19,9 @@ Metric = Callable[[Target, Array, Array, Array | None], float]
 """(target, answers, truth, weights) to a number. Answers are probabilities of shape (rows, classes)
 for classes, labels and shares, and the numbers themselves for regression."""
 
+LOWER_IS_BETTER = ("loss", "mae", "rmse", "error_rate", "kl")
+"""The measures of which less is better; of every other, more is."""
+
 
 def metric(name: str) -> Metric:
     """The metric of a name.
@@ -91,6 +94,24 @@ def suits(name: str, target: Target) -> bool:
 def default_metric(target: Target) -> str:
     """Accuracy; for a number and for shares of classes, the mean absolute error."""
     return "mae" if target.kind in (Kind.REGRESSION, Kind.DISTRIBUTION) else "accuracy"
+
+
+def usual_metrics(task: Task, numbers: str = "r") -> list[str]:
+    """What is measured where nobody says: accuracy, and of numbers how near they are.
+
+    Args:
+        task: What is predicted.
+        numbers: The metric of numbers: the correlation with the truth, as for tables. Pictures
+            take ``"mae"``.
+
+    >>> usual_metrics(Task.regress("price")), usual_metrics(Task.classify(["cat", "dog"]))
+    (['r'], ['accuracy'])
+    """
+    names = [
+        numbers if target.kind is Kind.REGRESSION else default_metric(target)
+        for target in task.targets
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _accuracy(target: Target, answers: Array, truth: Array, weights: Array | None) -> float:

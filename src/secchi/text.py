@@ -1,9 +1,9 @@
 """Numbers and names as a terminal shows them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from secchi.inspection.comparison import LEVEL
+from secchi.intervals import LEVEL
 
 
 def number(value: float, places: int = 4) -> str:
@@ -17,6 +17,20 @@ def number(value: float, places: int = 4) -> str:
     if value and not 10.0**-places <= abs(value) < 1e5:
         return f"{value:.{places}g}"
     return f"{value:.{places}f}"
+
+
+def decimals(halves: Iterable[float]) -> int:
+    """How many decimals show two digits of the narrowest interval's half width.
+
+    Args:
+        halves: Half widths of intervals; those that are 0 or no number are passed over, and
+            without any there are three decimals.
+
+    >>> decimals([0.034, 1.2]), decimals([340.0]), decimals([])
+    (3, 0, 3)
+    """
+    narrowest = min([half for half in halves if 0 < half < math.inf], default=0.01)
+    return min(max(0, 1 - math.floor(math.log10(narrowest))), 12)
 
 
 def with_interval(value: float, low: float, high: float) -> str:

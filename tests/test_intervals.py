@@ -1,4 +1,4 @@
-"""Intervals of shares and correlations: against scipy, and how often they hold the truth."""
+"""Intervals and corrections: against scipy, and how often they hold the truth."""
 
 import math
 
@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from secchi.inspection.intervals import correlation_interval, effective_rows, share_interval
+from secchi.intervals import (
+    correlation_interval,
+    effective_rows,
+    holm,
+    mean_interval,
+    mean_intervals,
+    share_interval,
+)
 
 
 @given(st.integers(1, 300), st.data())
@@ -56,3 +63,32 @@ def test_a_correlation_has_the_interval_of_fisher() -> None:
     found = correlation_interval(known.statistic, 40)
     assert found == pytest.approx((expected.low, expected.high))
     assert correlation_interval(1.0, 40) == (1.0, 1.0)
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(-1e3, 1e3) | st.just(math.nan), min_size=5, max_size=5),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_many_means_have_the_intervals_of_each_by_itself(rows: list[list[float]]) -> None:
+    values = np.array(rows)
+    mean, low, high = mean_intervals(values)
+    for place, row in enumerate(values):
+        there = row[np.isfinite(row)]
+        expected = (there.mean() if len(there) else math.nan, *mean_interval(there))
+        found = (mean[place], low[place], high[place])
+        assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    for one, turned in zip((mean, low, high), mean_intervals(values.T, axis=0), strict=True):
+        assert np.array_equal(one, turned, equal_nan=True)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 3))
+def test_holm_refuses_what_the_step_down_procedure_refuses(p: list[float], unknown: int) -> None:
+    found = holm(np.array(p + [math.nan] * unknown))
+    rejected, left = set(), sorted(range(len(p)), key=lambda place: p[place])
+    while left and p[left[0]] * len(left) < 0.05:
+        rejected.add(left.pop(0))
+    assert {place for place in range(len(p)) if found[place] < 0.05} == rejected
+    assert np.isnan(found[len(p) :]).all()

@@ -1,0 +1,1 @@
+"""Many networks at once, each as if it were alone."""

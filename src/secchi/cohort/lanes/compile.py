@@ -1,0 +1,59 @@
+"""From LLVM's intermediate code to functions that can be called."""
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+_LOCK = threading.Lock()
+
+
+@functools.cache
+def _start() -> None:
+    """Make LLVM ready, once."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+def _machine() -> llvm.TargetMachine:
+    """The processor that this runs on, with all that it can; each engine owns one."""
+    _start()
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True
+    )
+
+
+@functools.cache
+def register_bytes() -> int:
+    """How many bytes a vector register has here: 64, 32 or 16."""
+    _start()
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64
+    return 32 if features.get("avx2") else 16
+
+
+def compiled(module: ir.Module, name: str, parameters: int) -> Callable[..., None]:
+    """A function of a module as machine code; it takes so many pointers, as whole numbers.
+
+    While it runs, Python's other threads do too.
+    """
+    with _LOCK:
+        parsed, machine = llvm.parse_assembly(str(module)), _machine()
+        # The code is of vectors with inner loops written out: more passes make it no faster.
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+        passes.run(parsed, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+        engine = llvm.create_mcjit_compiler(parsed, machine)
+        engine.finalize_object()
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * parameters)
+    function: Any = kind(engine.get_function_address(name))
+    function.engine = engine  # which owns the code
+    return cast("Callable[..., None]", function)

@@ -1,0 +1,376 @@
+"""Networks side by side in memory, a lane each, and their training."""
+
+import functools
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from secchi.cohort.lanes.compile import compiled, register_bytes
+from secchi.cohort.lanes.formulas import ACTIVATIONS, MEMORIES
+from secchi.cohort.lanes.memory import Array, Table, aligned, pointers
+from secchi.cohort.lanes.program import (
+    COMMON,
+    CONSTANTS,
+    LAYER,
+    SOURCE,
+    STATISTICS,
+    Program,
+)
+from secchi.cohort.lanes.sides import Sides
+from secchi.cohort.lanes.steps import Steps
+from secchi.cohort.lanes.training import write
+from secchi.cohort.member import Member
+from secchi.data.task import Kind
+from secchi.models.build import first_weights
+
+WORKING_BYTES = 2**18
+"""What the numbers between the layers of a stack may take, so that they stay in a core's caches:
+the rows of a batch are computed in parts where they would take more."""
+
+STEP_BYTES = 2**23
+"""What the orders, draws and coefficients of the steps that run at once may take."""
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(program: Program) -> Any:
+    """The function ``train`` of a program."""
+    return compiled(write(program), "train", len(program.tables))
+
+
+def lanes_of(precision: str) -> int:
+    """How many networks a vector holds here.
+
+    >>> lanes_of("fp32") == 2 * lanes_of("fp64")
+    True
+    """
+    return register_bytes() // (8 if precision == "fp64" else 4)
+
+
+class Stack:
+    """Networks that are trained side by side.
+
+    Args:
+        members: The networks, as many as there are lanes at the most, of one structure; see
+            :mod:`secchi.cohort.structure`.
+        sides: Their rows in memory.
+    """
+
+    def __init__(self, members: Sequence[Member], sides: Sides) -> None:
+        self.members = list(members)
+        self._sides = sides
+        table = members[0].table
+        self.precision = table.precision
+        self.real = np.dtype(np.float64 if self.precision == "fp64" else np.float32)
+        self.lanes = lanes_of(self.precision)
+        # Lanes that are left over repeat the last network.
+        self._all = [*members, *[members[-1]] * (self.lanes - len(members))]
+        self._train = [sides.of(member.table, "train") for member in self._all]
+        self._valid = [sides.of(member.table, "valid") for member in self._all]
+        self.task = table.task
+        self.depth = members[0].model.depth
+        self.widths = self._widths()
+        self.steps = Steps(self._all, self._train, self.widths)
+        self.program = self._program()
+        self.done = 0
+        self.bad = aligned((self.lanes,), self.real, -1.0)
+        self.statistics = aligned((self.steps.epochs, len(STATISTICS), self.lanes), np.float64)
+        self.outputs = self._vectors(len(self._valid[0].weights), self.widths[-1])
+        self._lay_out()
+
+    @classmethod
+    def joined(cls, lanes: "Sequence[tuple[Stack, int]]") -> "Stack":
+        """Networks of several stacks that are as far as each other, in one, which goes on.
+
+        Args:
+            lanes: Each network's stack and its lane there.
+        """
+        first = lanes[0][0]
+        made = cls([stack.members[lane] for stack, lane in lanes], first._sides)
+        made.done = first.done
+        for lane in range(made.lanes):
+            made._take_over(lane, *lanes[min(lane, len(lanes) - 1)])
+        return made
+
+    def _take_over(self, lane: int, other: "Stack", its: int) -> None:
+        """A network as it is in another stack, whose layers may be padded to other widths."""
+        self.bad[lane] = other.bad[its]
+        self.statistics[..., lane] = other.statistics[..., its]
+        names = ("parameters", *(f"memory{n}" for n in range(MEMORIES[self.program.rule])))
+        for mine, theirs in zip(self._blocks(names), other._blocks(names), strict=True):
+            rows, columns = map(min, mine.shape[:2], theirs.shape[:2])
+            mine[:rows, :columns, lane] = theirs[:rows, :columns, its]
+
+    def _blocks(self, names: Sequence[str]) -> Iterator[Array]:
+        """All numbers that training changes, as matrices of vectors."""
+        for layer, at in enumerate(self.places):
+            units, inputs = self.widths[layer + 1], self.widths[layer]
+            for name in names:
+                whole = self._common.kept(name)
+                yield whole[at.weights : at.biases].reshape(units, inputs, self.lanes)
+                yield whole[at.biases : at.norms].reshape(1, units, self.lanes)
+                if at.norms < at.end:
+                    yield whole[at.norms : at.end].reshape(2, units, self.lanes)
+            if at.norms < at.end:
+                running = self._layers["train"][layer].kept("running")
+                yield running.reshape(2, units, self.lanes)
+
+    # ---------------------------------------------------------------- laying out
+
+    def _widths(self) -> list[int]:
+        each = zip(*(member.model.hidden for member in self._all), strict=True)
+        inputs = self._all[0].table.width
+        return [inputs, *(max(units) for units in each), self.task.outputs]
+
+    def _program(self) -> Program:
+        members, first = self._all, self._all[0]
+        model, training = first.model, first.training
+        of = [member.training for member in members]
+        of_inputs = any(member.model.input_dropout for member in members)
+        of_units = any(any(member.model.dropouts) for member in members)
+        activation = model.activation if self.depth else "identity"
+        padded = any(list(member.model.hidden) != self.widths[1:-1] for member in members)
+        return Program(
+            "double" if self.precision == "fp64" else "float",
+            self.lanes,
+            self.depth,
+            activation,
+            model.batch_norm if self.depth else None,
+            loss_of(self.task.target.kind, training.loss),
+            self.steps.rule,
+            shared_rows=self.steps.shared_rows,
+            shared_draws=self.steps.shared_draws or not (of_inputs or of_units),
+            masked=padded and ACTIVATIONS[activation].of_zero != 0,
+            input_dropout=of_inputs,
+            dropout=of_units,
+            decays=training.optimizer != "adamw" and any(each.weight_decay for each in of),
+            penalised=any(each.l1 or each.l2 for each in of),
+            normed=any(each.matrix_norm for each in of),
+            clipped=any(each.clip is not None for each in of),
+        )
+
+    def _vectors(self, *shape: int, fill: float | None = 0.0) -> Array:
+        return aligned((*shape, self.lanes), self.real, fill)
+
+    def _lay_out(self) -> None:
+        program, widths = self.program, self.widths
+        places = program.places(widths)
+        self.places = places
+        self.parameters = self._vectors(places[-1].end)
+        self._draw_first_weights()
+        chunk = self._chunk()
+        widest = max(widths[1:])
+        self._common = Table(
+            COMMON,
+            {
+                "batch": self.steps.batch,
+                "chunk": chunk,
+                "valid": len(self._valid[0].weights),
+                "units": widths[-1],
+                "truths": self._train[0].truth.shape[1],
+                "parameters": self.parameters,
+                "numbers": len(self.parameters),
+                "gradients": self._vectors(len(self.parameters)),
+                **{
+                    f"memory{number}": self._vectors(len(self.parameters))
+                    for number in range(MEMORIES[program.rule])
+                },
+                "constants": self._constants(),
+                "statistics": self.statistics,
+                "bad": self.bad,
+                "outputs": self.outputs,
+                "truth_tile": self._vectors(chunk, self._train[0].truth.shape[1]),
+                "weight_tile": self._vectors(chunk),
+                "here": self._vectors(chunk, widest),
+                "there": self._vectors(chunk, widest),
+            },
+        )
+        self.statistics[:, STATISTICS.index("least")] = math.inf
+        self.statistics[:, STATISTICS.index("most")] = -math.inf
+        tile = None if program.shared_rows else self._vectors(chunk, widths[0])
+        self._sources = {
+            "train": self._source(self._train, tile),
+            "valid": self._source(self._valid, tile),
+        }
+        self._layers = self._layer_tables(chunk, tile)
+
+    def _chunk(self) -> int:
+        """How many rows are computed at once."""
+        batch, valid = self.steps.batch, len(self._valid[0].weights)
+        if self.program.batch_norm:
+            return max(batch, 1)
+        widths = self.widths
+        numbers = 2 * max(widths[1:]) + 2 * sum(widths[1:])
+        numbers += 0 if self.program.shared_rows else widths[0]
+        rows = WORKING_BYTES // (numbers * self.lanes * self.real.itemsize)
+        return int(min(max(8, rows // 8 * 8), max(batch, min(valid, 64))))
+
+    def _draw_first_weights(self) -> None:
+        drawn: dict[Any, Any] = {}
+        for lane, member in enumerate(self._all):
+            key = (member.seed, member.model.init, member.model.hidden)
+            if key not in drawn:
+                drawn[key] = first_weights(
+                    member.model, self.widths[0], self.widths[-1], member.seed
+                )
+            for layer, (weight, bias) in enumerate(drawn[key]):
+                at, shape = self.places[layer], (self.widths[layer + 1], self.widths[layer])
+                units, inputs = weight.shape
+                whole = self.parameters[at.weights : at.biases].reshape(*shape, self.lanes)
+                whole[:units, :inputs, lane] = weight.numpy()
+                self.parameters[at.biases : at.biases + units, lane] = bias.numpy()
+        for at, units in zip(self.places, self.widths[1:], strict=True):
+            if at.norms < at.end:
+                self.parameters[at.norms : at.norms + units] = 1.0
+
+    def _constants(self) -> Array:
+        """What each network keeps throughout."""
+        table = self._vectors(len(CONSTANTS))
+        for lane, member in enumerate(self._all):
+            training, weights = member.training, 0
+            for before, units in zip(
+                (self.widths[0], *member.model.hidden),
+                (*member.model.hidden, self.widths[-1]),
+                strict=True,
+            ):
+                weights += before * units
+            decays = training.optimizer != "adamw"
+            values = {
+                "weight_decay": training.weight_decay if decays else 0.0,
+                "l1": training.l1 / weights,
+                "l2": 2 * training.l2 / weights,
+                "matrix_norm": training.matrix_norm,
+                "clip": math.inf if training.clip is None else training.clip,
+                "smoothing": training.label_smoothing,
+                "delta": training.huber_delta / member.table.scales[0],
+            }
+            for name, value in values.items():
+                table[CONSTANTS.index(name), lane] = value
+        return table
+
+    def _source(self, sides: Sequence[Any], tile: Array | None) -> Table:
+        names = ("inputs", "truth", "weights", "order")
+        values: dict[str, Any] = {"width": self.widths[0]}
+        values |= {} if tile is None else {"tile": tile}
+        for name in names:
+            arrays = [getattr(side, name) for side in sides]
+            values[name] = arrays[0] if self.program.shared_rows else pointers(arrays)
+        return Table(SOURCE, values)
+
+    def _layer_tables(self, chunk: int, tile: Array | None) -> dict[str, list[Table]]:
+        program, widths = self.program, self.widths
+        gradients = self._kept("gradients")
+        tables: dict[str, list[Table]] = {"train": [], "valid": []}
+        before: Array | None = tile
+        for layer, at in enumerate(self.places):
+            inputs, units = widths[layer], widths[layer + 1]
+            inside = layer < self.depth
+            values: dict[str, Any] = {
+                "inputs": inputs,
+                "units": units,
+                "weights": self.parameters[at.weights :],
+                "biases": self.parameters[at.biases :],
+                "gradients": gradients[at.weights :],
+                "weight_number": at.weights,
+                "end": at.end,
+                "values": self._vectors(chunk, units),
+                "kept": self._vectors(chunk, units) if inside else self._vectors(0),
+                "mask": self._mask(layer),
+                "rates": self._rates(lambda model, layer=layer: (*model.dropouts, 0.0)[layer]),
+                "source_rates": self._rates(lambda model: model.input_dropout),
+            }
+            if program.batch_norm and inside:
+                values |= {
+                    "norms": self.parameters[at.norms :],
+                    "norm_gradients": gradients[at.norms :],
+                    "running": self._running(units),
+                    "normed": self._vectors(chunk, units),
+                    "spread": self._vectors(units),
+                }
+            for mode, sides in (("train", self._train), ("valid", self._valid)):
+                source = before
+                if source is None:
+                    source = sides[0].inputs
+                    values["order"] = sides[0].order
+                tables[mode].append(Table(LAYER, values | {"source": source}))
+            before = values["values"]
+        return tables
+
+    def _kept(self, name: str) -> Array:
+        return self._common.kept(name)
+
+    def _mask(self, layer: int) -> Array:
+        """Which units of a layer there are: 1, else 0."""
+        mask = self._vectors(self.widths[layer + 1], fill=1.0)
+        if layer < self.depth:
+            for lane, member in enumerate(self._all):
+                mask[member.model.hidden[layer] :, lane] = 0.0
+        return mask
+
+    def _rates(self, of: Any) -> Array:
+        """The share that is dropped, in single precision; then what the rest is multiplied with."""
+        shares = np.array([of(member.model) for member in self._all])
+        rates = self._vectors(2)
+        rates[0].view(np.float32)[: self.lanes] = shares
+        rates[1] = 1 / (1 - shares)
+        return rates
+
+    def _running(self, units: int) -> Array:
+        running = self._vectors(2 * units)
+        running[units:] = 1.0
+        return running
+
+    # ---------------------------------------------------------------- training
+
+    def run(self, epochs: int, stopped: threading.Event | None = None) -> None:
+        """Train for some more epochs; no further once it is stopped."""
+        per_epoch, function = self.steps.per_epoch, _compiled(self.program)
+        stop = min(self.done + epochs, self.steps.epochs) * per_epoch
+        start = self.done * per_epoch
+        tables = [
+            self._common,
+            *self._sources.values(),
+            *self._layers["train"],
+            *self._layers["valid"],
+        ]
+        addresses = [table.address for table in tables]
+        while start < stop:
+            if stopped and stopped.is_set():
+                return
+            end = min(stop, start + max(1, STEP_BYTES // self.steps.step_bytes))
+            given = self.steps.between(start, end)
+            self._common.put(
+                steps=end - start,
+                first_step=start,
+                coefficients=given.coefficients,
+                ends=given.ends,
+            )
+            if self.program.shared_rows:
+                self._sources["train"].put(order=given.orders[0])
+                self._layers["train"][0].put(order=given.orders[0])
+            else:
+                self._sources["train"].put(order=pointers(given.orders))
+            for table, draws in zip(self._layers["train"], given.draws, strict=True):
+                table.put(draws=draws)
+            self._layers["train"][0].put(source_draws=given.source_draws)
+            function(*addresses)
+            start = end
+        self.done = stop // per_epoch
+
+    def answers(self, lane: int) -> torch.Tensor:
+        """What a network gives for the rows that validate, in the units of what is predicted."""
+        table = self.members[lane].table
+        outputs = self.outputs[..., lane].astype(np.float64)
+        outputs = outputs * np.array(table.scales) + np.array(table.centers)
+        plain = table.task.target.kind is not Kind.REGRESSION
+        return torch.from_numpy(outputs.astype(self.real) if plain else outputs)
+
+
+def loss_of(kind: Kind, loss: Any) -> str:
+    """The name of a loss as :data:`secchi.cohort.lanes.program.LOSSES` has it."""
+    if kind is Kind.REGRESSION:
+        return loss or "mse"
+    return {Kind.BINARY: "bce", Kind.MULTICLASS: "cross_entropy", Kind.MULTILABEL: "labels"}[kind]

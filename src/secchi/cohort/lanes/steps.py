@@ -1,0 +1,230 @@
+"""What each step of a stack takes: the order of its rows, what dropout draws, and coefficients."""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from secchi.cohort.lanes.formulas import COEFFICIENTS
+from secchi.cohort.lanes.memory import Array, aligned
+from secchi.cohort.lanes.sides import Side
+from secchi.cohort.member import Member
+from secchi.cohort.structure import steps_of
+from secchi.seeding import stream, stream_seed
+from secchi.training.schedules import At, Constant, Schedule
+
+
+class Given(NamedTuple):
+    """What some steps take.
+
+    Attributes:
+        orders: The rows, one after the other; of all lanes together, or of each.
+        ends: (steps, 2): the number of the epoch, and 1 where the step is its last.
+        coefficients: (steps, numbers, lanes), the weight of the step's rows first.
+        draws: Of each layer: (steps * batch, units), and lanes behind them where they differ.
+        source_draws: Of the inputs, likewise.
+    """
+
+    orders: list[NDArray[np.int32]]
+    ends: NDArray[np.int64]
+    coefficients: Array
+    draws: list[Array]
+    source_draws: Array
+
+
+class Steps:
+    """The steps of networks that are trained side by side.
+
+    Args:
+        members: The networks, one a lane.
+        sides: The rows that each trains on.
+        widths: Inputs, units of each hidden layer, and outputs, as the widest has them.
+
+    Attributes:
+        epochs: Passes over the rows.
+        per_epoch: Steps in each.
+        batch: Rows in a step.
+        rule: What the optimizer does; see :data:`secchi.cohort.lanes.formulas.RULES`.
+        shared_rows: Whether all lanes take the same rows in the same order.
+        shared_draws: Whether dropout draws the same for all.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], sides: Sequence[Side], widths: Sequence[int]
+    ) -> None:
+        self._members, self._sides, self._widths = members, sides, widths
+        first = members[0].training
+        self.epochs = first.epochs
+        self.per_epoch, self.batch = steps_of(sides[0].rows, first)
+        momenta = [member.training.base_momentum for member in members]
+        self.rule = first.optimizer
+        if self.rule == "sgd" and any(momenta):
+            self.rule = "momentum"
+        tables = {id(member.table) for member in members}
+        self.shared_rows = len(tables) == 1 and len({m.training.seed for m in members}) == 1
+        self.shared_draws = self.shared_rows and len({_drawn(m) for m in members}) == 1
+        self._draws = any(m.model.input_dropout or any(m.model.dropouts) for m in members)
+
+    @property
+    def step_bytes(self) -> int:
+        """What one step takes in memory."""
+        lanes = len(self._members)
+        each = 1 if self.shared_draws else lanes
+        drawn = sum(self._widths[:-1]) * each * self.batch * 4 if self._draws else 0
+        orders = self.batch * 4 * (1 if self.shared_rows else lanes)
+        return drawn + orders + 8 * 8 * lanes
+
+    def between(self, start: int, stop: int) -> Given:
+        """What the steps from one to before another take."""
+        steps = np.arange(start, stop)
+        ends = np.stack([steps // self.per_epoch, (steps + 1) % self.per_epoch == 0], axis=1)
+        orders = self._orders(start, stop)
+        source_draws, *draws = self._all_draws(start, stop)
+        return Given(
+            orders,
+            np.ascontiguousarray(ends, np.int64),
+            self._coefficients(start, stop, orders),
+            draws,
+            source_draws,
+        )
+
+    # ---------------------------------------------------------------- orders
+
+    def _orders(self, start: int, stop: int) -> list[NDArray[np.int32]]:
+        lanes = range(1 if self.shared_rows else len(self._members))
+        return [self._order(lane, start, stop) for lane in lanes]
+
+    def _order(self, lane: int, start: int, stop: int) -> NDArray[np.int32]:
+        side, seed = self._sides[lane], self._members[lane].training.seed
+        first, last = start // self.per_epoch, (stop - 1) // self.per_epoch
+        taken = self.per_epoch * self.batch
+        whole = [
+            side.counted[_permutation(side.rows, seed, epoch)[:taken]]
+            for epoch in range(first, last + 1)
+        ]
+        from_ = (start - first * self.per_epoch) * self.batch
+        joint = np.concatenate(whole)[from_ : from_ + (stop - start) * self.batch]
+        return np.ascontiguousarray(joint, np.int32)
+
+    # ---------------------------------------------------------------- dropout
+
+    def _all_draws(self, start: int, stop: int) -> list[Array]:
+        """Those of inputs and of each layer; nothing is drawn behind the outputs."""
+        none = np.zeros(0, np.float32)
+        if not self._draws:
+            return [none] * (len(self._widths))
+        shared = self.shared_draws
+        lanes = len(self._members)
+        shape = ((stop - start) * self.batch,)
+        spaces = [
+            aligned((*shape, width) if shared else (*shape, width, lanes), np.float32)
+            for width in self._widths[:-1]
+        ]
+        drawn: dict[object, int] = {}
+        for lane, member in enumerate(self._members[: 1 if shared else None]):
+            key = member.training.seed, _drawn(member)
+            if key in drawn:
+                for space in spaces:
+                    space[..., lane] = space[..., drawn[key]]
+                continue
+            drawn[key] = lane
+            for step in range(start, stop):
+                self._draw(member, step, (step - start) * self.batch, lane, spaces)
+        return [*spaces, none]
+
+    def _draw(
+        self, member: Member, step: int, row: int, lane: int, spaces: Sequence[Array]
+    ) -> None:
+        """What a network draws in a step, layer after layer."""
+        epoch, number = divmod(step, self.per_epoch)
+        purpose = f"step {number} of epoch {epoch}"
+        random = torch.Generator().manual_seed(stream_seed(member.training.seed, purpose))
+        for width, space in zip(_drawn(member), spaces, strict=True):
+            if width:
+                numbers = torch.rand(self.batch, width, generator=random).numpy()
+                if self.shared_draws:
+                    space[row : row + self.batch, :width] = numbers
+                else:
+                    space[row : row + self.batch, :width, lane] = numbers
+
+    # ---------------------------------------------------------------- coefficients
+
+    def _coefficients(self, start: int, stop: int, orders: Sequence[NDArray[np.int32]]) -> Array:
+        lanes, real = len(self._members), self._sides[0].inputs.dtype
+        names = ("total", *COEFFICIENTS[self.rule])
+        table = aligned((stop - start, len(names), lanes), real)
+        steps = np.arange(start + 1, stop + 1)
+        made: dict[object, dict[str, Array]] = {}
+        for lane, member in enumerate(self._members):
+            key = id(self._sides[lane]), member.training
+            if key not in made:
+                order = orders[0 if self.shared_rows else lane]
+                weights = self._sides[lane].weights[order].reshape(-1, self.batch)
+                numbers = self._numbers(member, start, stop, steps)
+                made[key] = {"total": weights.sum(axis=1), **numbers}
+            for place, name in enumerate(names):
+                table[:, place, lane] = made[key][name]
+        return table
+
+    def _numbers(
+        self, member: Member, start: int, stop: int, steps: NDArray[np.int64]
+    ) -> dict[str, Array]:
+        """The coefficients of a network's rule, one a step."""
+        training = member.training
+        total = self.epochs * self.per_epoch
+        factors, moments = _scheduled(
+            training.schedule, total, self.per_epoch, training.base_momentum
+        )
+        lr = training.rates[0] * factors[start:stop]
+        moment = moments[start:stop]
+        if self.rule in ("adam", "adamw"):
+            return {
+                "lr": lr / (1 - moment**steps),
+                "beta": moment,
+                "rest": 1 - moment,
+                "root": np.sqrt(1 - 0.999**steps),
+                "shrink": 1 - lr * training.weight_decay,
+            }
+        # A step without momentum leaves what is remembered as it is; the first with one takes the
+        # gradient undampened.
+        moves = moment > 0
+        first = steps - 1 == np.argmax(moments > 0)
+        take = np.where(first, 1.0, 1 - training.dampening) if self.rule == "momentum" else 1.0
+        of_momentum = moment if training.nesterov else 1.0
+        return {
+            "lr": lr,
+            "keep": np.where(moves, moment, 1.0),
+            "take": np.where(moves, take, 0.0),
+            "of_gradient": np.where(moves, float(training.nesterov), 1.0),
+            "of_momentum": np.where(moves, of_momentum, 0.0),
+        }
+
+
+def _drawn(member: Member) -> tuple[int, ...]:
+    """How many numbers dropout draws for a row: of inputs, and of each layer; 0 where none is."""
+    model = member.model
+    return (
+        member.table.width if model.input_dropout else 0,
+        *(units if share else 0 for units, share in zip(model.hidden, model.dropouts, strict=True)),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _permutation(rows: int, seed: int, epoch: int) -> NDArray[np.int32]:
+    """The order of an epoch."""
+    order = stream(seed, f"batch order of epoch {epoch}").permutation(rows)
+    return order.astype(np.int32)
+
+
+@functools.lru_cache(maxsize=64)
+def _scheduled(schedule: Schedule, steps: int, per_epoch: int, base: float) -> tuple[Array, Array]:
+    """What the rate is multiplied with at each step, and the momentum there."""
+    if isinstance(schedule, Constant):
+        return np.ones(steps), np.full(steps, base)
+    places = [At(step, steps, per_epoch) for step in range(steps)]
+    factors = np.array([schedule.factor(at) for at in places])
+    moments = np.array([schedule.momentum(at, base) if base else 0.0 for at in places])
+    return factors, moments

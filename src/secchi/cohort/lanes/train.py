@@ -1,0 +1,182 @@
+"""Many networks of one structure, cut into jobs of stacks that fit a core."""
+
+import dataclasses
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from secchi.cohort.curve import Curve
+from secchi.cohort.lanes.compile import register_bytes
+from secchi.cohort.lanes.curves import SUMMED, curve, ended, metrics
+from secchi.cohort.lanes.sides import Sides
+from secchi.cohort.lanes.stack import Stack
+from secchi.cohort.member import Member
+from secchi.training.evaluation import score
+
+ROUNDS = 20
+"""Into so many parts the epochs of networks that may stop early are cut; behind each, those that
+have stopped leave, and the others close ranks."""
+
+STACKS = 8
+"""So many stacks at the most are trained together by a core where networks may stop early."""
+
+
+def train_lanes(members: Sequence[Member], names: Sequence[str]) -> list[Curve]:
+    """Train networks of one structure, on one core.
+
+    Args:
+        members: The networks; :func:`secchi.cohort.structure.structure` gives the same for all.
+        names: Metrics, for :func:`secchi.training.metrics.metric`.
+
+    Returns:
+        A curve for each.
+    """
+    curves: dict[int, Curve] = {}
+    for job in jobs_of(members, range(len(members)), names, 1):
+        curves |= dict(job(threading.Event()))
+    return [curves[place] for place in range(len(members))]
+
+
+def jobs_of(
+    members: Sequence[Member], places: Sequence[int], names: Sequence[str], threads: int
+) -> "Iterator[Job]":
+    """What a core can do at a time.
+
+    Args:
+        members: Networks.
+        places: Those of them that are trained, which have one structure.
+        names: Metrics.
+        threads: How many cores there are.
+    """
+    lanes = register_bytes() // (8 if members[places[0]].table.precision == "fp64" else 4)
+    groups = list(_grouped(members, places, lanes))
+    size, sides = 1, Sides()
+    if any(members[place].training.patience for place in places):
+        size = min(STACKS, -(-len(groups) // threads))
+    for start in range(0, len(groups), size):
+        yield Job(members, groups[start : start + size], names, sides)
+
+
+def _grouped(members: Sequence[Member], places: Sequence[int], lanes: int) -> Iterator[list[int]]:
+    """The places of the networks of each stack.
+
+    Those that learn from the same rows in the same order, and are of a size, go together as far as
+    there are enough of them: then rows are read once for all lanes. What is left over is mixed.
+    """
+    alike: dict[Any, list[int]] = defaultdict(list)
+    for place in places:
+        member = members[place]
+        alike[id(member.table), member.training.seed].append(place)
+
+    def by_size(place: int) -> Any:
+        model = members[place].model
+        return sum(model.hidden), model.hidden, bool(model.input_dropout), model.dropouts
+
+    left: list[int] = []
+    for some in alike.values():
+        some.sort(key=by_size)
+        whole = len(some) // lanes * lanes
+        if len(some) - whole > lanes // 2:
+            whole = len(some)
+        for start in range(0, whole, lanes):
+            yield some[start : start + lanes]
+        left += some[whole:]
+    left.sort(key=by_size)
+    for start in range(0, len(left), lanes):
+        yield left[start : start + lanes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Stacks that a core trains, one after the other, or in rounds where networks may stop early.
+
+    Attributes:
+        members: Networks.
+        groups: The places of those of each stack.
+        names: Metrics.
+        sides: The rows of all.
+    """
+
+    members: Sequence[Member]
+    groups: Sequence[Sequence[int]]
+    names: Sequence[str]
+    sides: Sides
+
+    def __call__(self, stopped: threading.Event) -> list[tuple[int, Curve]]:
+        """Train them; the place and the curve of each, or of those that ended before a stop."""
+        members = self.members
+        stacks = [
+            _Ranks(Stack([members[place] for place in group], self.sides), dict(enumerate(group)))
+            for group in self.groups
+        ]
+        scores: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        each = self._round(stacks[0].stack.steps.epochs)
+        curves: list[tuple[int, Curve]] = []
+        while stacks:
+            for stack, going in stacks:
+                stack.run(each, stopped)
+                if stopped.is_set():
+                    return curves
+                for lane, place in list(going.items()):
+                    made = self._ended(stack, lane, scores[place])
+                    if made is not None:
+                        curves.append((place, made))
+                        del going[lane]
+            stacks = _close_ranks(stacks)
+        return curves
+
+    @property
+    def _apart(self) -> bool:
+        """Whether a metric needs the outputs of every epoch."""
+        kind = self.members[self.groups[0][0]].table.task.target.kind
+        return any(name not in SUMMED[kind] for name in self.names)
+
+    def _round(self, epochs: int) -> int:
+        """How many epochs are trained before it is looked who has ended."""
+        if self._apart:
+            return 1
+        places = [place for group in self.groups for place in group]
+        stops = any(self.members[place].training.patience for place in places)
+        return -(-epochs // ROUNDS) if stops else epochs
+
+    def _ended(self, stack: Stack, lane: int, scores: dict[str, list[float]]) -> Curve | None:
+        """The curve of a network that has ended."""
+        member, names = stack.members[lane], self.names
+        table, target = member.table, member.table.task.target
+        if self._apart:
+            for name, value in score(table.labels("valid"), stack.answers(lane), names).items():
+                scores[name].append(value)
+        statistics = stack.statistics[: stack.done, :, lane]
+        bad, per_epoch = int(stack.bad[lane]), stack.steps.per_epoch
+        end = ended(statistics, bad, stack.done, per_epoch, member.training)
+        if end.outcome is None:
+            return None
+        made = metrics(names, statistics, target, table.scales[0])
+        others = {name: np.array(scores[name]) for name in names if name not in made}
+        return curve(end, statistics, made | others, names)
+
+
+class _Ranks(NamedTuple):
+    """A stack, and the places of its networks that go on, by lane."""
+
+    stack: Stack
+    going: dict[int, int]
+
+
+def _close_ranks(stacks: list[_Ranks]) -> list[_Ranks]:
+    """The networks that go on, in as few stacks as they fit in."""
+    going = [(rank.stack, lane) for rank in stacks for lane in rank.going]
+    places = [place for rank in stacks for place in rank.going.values()]
+    lanes = stacks[0].stack.lanes
+    if -(-len(going) // lanes) == len(stacks):
+        return stacks
+    return [
+        _Ranks(
+            Stack.joined(going[start : start + lanes]),
+            dict(enumerate(places[start : start + lanes])),
+        )
+        for start in range(0, len(going), lanes)
+    ]

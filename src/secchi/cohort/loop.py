@@ -1,0 +1,90 @@
+"""Networks trained together: in step where they can be, else one after the other."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from secchi.cohort.alone import train_alone
+from secchi.cohort.curve import Curve
+from secchi.cohort.lanes.train import Job, jobs_of
+from secchi.cohort.member import Member
+from secchi.cohort.plan import plan
+
+Done = Callable[[int, Curve], None]
+"""Told the place of a network and its curve."""
+
+
+def train_members(
+    members: Sequence[Member],
+    metrics: Sequence[str],
+    *,
+    threads: int | None = None,
+    done: Done | None = None,
+) -> list[Curve]:
+    """Train networks; each comes to what it comes to alone.
+
+    Those of one structure go in step: see :func:`secchi.cohort.structure.structure`. What a network
+    comes to does not depend on those beside it, to the last bit.
+
+    Args:
+        members: The networks.
+        metrics: Names for :func:`secchi.training.metrics.metric`.
+        threads: How many cores are used; None: all that this process may.
+        done: Told of each network as it ends, in the thread that called.
+
+    Returns:
+        A curve for each, in their order.
+
+    >>> from secchi.data.synthetic import Line
+    >>> from secchi.data.table import TableData
+    >>> from secchi.models.mlp import MLP
+    >>> from secchi.training.prepared import PreparedTable
+    >>> from secchi.training.spec import Training
+    >>> table = PreparedTable.of(TableData.made(Line(noise=0)))
+    >>> rates = [Training("sgd", lr=lr, epochs=30, weight_decay=0) for lr in (0.1, 0.2, 1e6)]
+    >>> curves = train_members([Member(table, MLP([]), each, 0) for each in rates], ["mae"])
+    >>> [curve.outcome.name for curve in curves]
+    ['COMPLETED', 'COMPLETED', 'DIVERGED']
+    """
+    curves: dict[int, Curve] = {}
+
+    def finish(place: int, curve: Curve) -> None:
+        curves[place] = curve
+        if done:
+            done(place, curve)
+
+    threads = threads or cores()
+    found = plan(members, metrics)
+    jobs = [job for places in found.cohorts for job in jobs_of(members, places, metrics, threads)]
+    for place, curve in _worked_off(jobs, threads):
+        finish(place, curve)
+    for place, _ in found.alone:
+        finish(place, train_alone(members[place], metrics))
+    return [curves[place] for place in range(len(members))]
+
+
+def cores() -> int:
+    """How many cores this process may use.
+
+    >>> cores() >= 1
+    True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _worked_off(jobs: Sequence[Job], threads: int) -> Iterator[tuple[int, Curve]]:
+    """What jobs give, as they give it; an interruption ends those that run at their next pause."""
+    stopped = threading.Event()
+    pool = ThreadPoolExecutor(max_workers=threads)
+    try:
+        waiting: set[Future[list[tuple[int, Curve]]]] = {pool.submit(job, stopped) for job in jobs}
+        while waiting:
+            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for one in ended:
+                yield from one.result()
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)

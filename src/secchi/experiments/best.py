@@ -1,0 +1,162 @@
+"""The best setting, by how much it leads, and how much of its score is luck."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.experiments.collected import Collected
+from secchi.experiments.measures import lower_is_better, measure_text, setting_text
+from secchi.experiments.ranking import Ranked, ranking_of
+from secchi.experiments.settings import canonical
+from secchi.files import finite
+from secchi.text import counted, number, with_interval
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best of several settings, and what choosing it did to its score.
+
+    Attributes:
+        measure: What it was chosen by.
+        setting: The values of its factors.
+        mean: Of the measure over the repeats.
+        low: Lower end of the 95 % interval of the mean, as if nothing had been chosen; NaN of two
+            repeats or fewer.
+        high: Upper end of it.
+        n: How many repeats the mean is of.
+        among: How many settings it was chosen from.
+        next: The second, and how far it is behind; None where there is none.
+        ties: How many settings the first leads by no more than chance would.
+        real: Whether it leads every other beyond the noise; None where nothing can be said of it.
+        corrected: The mean score of choosing on all repeats but one, on the one left out; NaN
+            where it cannot be known.
+        same_rows: Whether every repeat was scored on the same validation rows.
+    """
+
+    measure: str
+    setting: Mapping[str, Any]
+    mean: float
+    low: float
+    high: float
+    n: int
+    among: int
+    next: Ranked | None
+    ties: int
+    real: bool | None
+    corrected: float
+    same_rows: bool
+
+    @property
+    def optimism(self) -> float:
+        """How much better the score looks than it is, from 0 on where choosing helped it."""
+        sign = 1.0 if lower_is_better(self.measure) else -1.0
+        return sign * (self.corrected - self.mean)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, the optimism among them; numbers that are not finite are None."""
+        document = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        document |= {"setting": dict(self.setting), "optimism": self.optimism}
+        document["next"] = self.next and self.next.to_dict()
+        plain: dict[str, Any] = finite(document)
+        return plain
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        score = with_interval(self.mean, self.low, self.high)
+        repeats = counted(self.n, "repeat", "repeats")
+        lines = [
+            f"best of {counted(self.among, 'setting', 'settings')}: {setting_text(self.setting)}",
+            f"{measure_text(self.measure)}: {score}, {repeats}",
+        ]
+        if self.next is not None:
+            lines.append(self._lead(self.next))
+        return "\n".join([*lines, self._luck()] if self.among > 1 else lines)
+
+    def _lead(self, second: Ranked) -> str:
+        lead = f"ahead of the next, {second.name}, by "
+        lead += with_interval(second.behind, second.behind_low, second.behind_high)
+        if self.real is None:
+            return f"{lead}; with so few repeats nothing can be said about noise"
+        if self.real:
+            return f"{lead}: beyond the noise"
+        ties = counted(self.ties, "is", "are")
+        return f"{lead}; of {self.among:,} settings, {ties} within the noise of it"
+
+    def _luck(self) -> str:
+        if math.isnan(self.corrected):
+            return (
+                f"the score is optimistic, for it is the best of {self.among:,}: by how much "
+                "cannot be known with one repeat"
+            )
+        text = (
+            f"after choosing, without its luck: {number(self.corrected)} "
+            f"(optimism {number(round(self.optimism, 12) + 0.0)})"
+        )
+        if self.same_rows:
+            text += "; the luck of these validation rows stays in it"
+        return text
+
+
+def best_of(collected: Collected, measure: str, same_rows: bool) -> Best | None:
+    """The best setting; see :meth:`secchi.experiments.result.Result.best`."""
+    ranking = ranking_of(collected, measure)
+    scored = [one for one in ranking.settings if not math.isnan(one.mean)]
+    if not scored:
+        return None
+    without = [one for one in scored if not one.failed]
+    candidates = without or scored
+    keys = {canonical(one.setting) for one in candidates}
+    chosen = [canonical(setting) in keys for setting in collected.settings]
+    first = candidates[0]
+    return Best(
+        measure,
+        first.setting,
+        first.mean,
+        first.low,
+        first.high,
+        first.n,
+        len(candidates),
+        candidates[1] if len(candidates) > 1 else None,
+        len(ranking.ties),
+        not ranking.ties if ranking.compared else None,
+        left_out_score(collected.finals(measure)[chosen], lower_is_better(measure)),
+        same_rows,
+    )
+
+
+def left_out_score(values: Array, lower: bool) -> float:
+    """What choosing the best setting gives in a repeat that had no part in the choice.
+
+    Each repeat in turn is left out: the setting with the best mean over the others is chosen, and
+    its score in the one left out is taken; the result is the mean of those (leave-one-out
+    cross-validation of the choice). It is what a choice with one repeat fewer gives.
+
+    Args:
+        values: (settings, repeats), NaN where there is none.
+        lower: Whether less is better.
+
+    Returns:
+        NaN for one repeat.
+
+    >>> left_out_score(np.array([[0.9, 0.5, 0.7], [0.6, 0.8, 0.7]]), lower=False)
+    0.6
+    """
+    there = np.isfinite(values)
+    filled = np.where(there, values, 0.0)
+    others = there.sum(axis=1, keepdims=True) - there
+    with np.errstate(invalid="ignore"):
+        mean = (filled.sum(axis=1, keepdims=True) - filled) / others
+    worst = np.inf if lower else -np.inf
+    mean = np.where(others > 0, mean, worst)
+    chosen = mean.argmin(axis=0) if lower else mean.argmax(axis=0)
+    scores = values[chosen, np.arange(values.shape[1])]
+    scores = scores[np.isfinite(scores) & (others > 0).any(axis=0)]
+    return float(scores.mean()) if len(scores) else math.nan

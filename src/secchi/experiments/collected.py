@@ -1,0 +1,176 @@
+"""What every trial came to: the curves are read once, and a few numbers of each are kept."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.experiments.measures import GAP, LOSSES, all_numbers
+from secchi.experiments.settings import canonical
+from secchi.training.history import Outcome
+
+if TYPE_CHECKING:
+    from secchi.cohort.curve import Curve
+    from secchi.experiments.trials import Finished, Trial
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+FAILED = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
+"""The ways in which a trial fails."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Collected:
+    """One number of each kind for each trial.
+
+    Attributes:
+        trials: In their order; a trial's number is its place here.
+        factors: The names of all factors, in the order in which they first appear.
+        settings: The settings that differ, in the order in which they first appear.
+        setting: The place of each trial's setting among them, (trials,).
+        repeats: The numbers of the repeats, ascending.
+        repeat: The place of each trial's repeat among them, (trials,).
+        values: Each measure at the epoch that was kept, else the last; NaN where there is none;
+            (trials,).
+        outcomes: How each ended.
+        epochs: How many epochs each has, (trials,).
+        kept: The epoch that was kept; None for the last.
+        alone: Why a trial was trained alone; None where it was not.
+    """
+
+    trials: tuple["Trial", ...]
+    factors: tuple[str, ...]
+    settings: tuple[Mapping[str, Any], ...]
+    setting: Places
+    repeats: tuple[int, ...]
+    repeat: Places
+    values: Mapping[str, Array]
+    outcomes: tuple[Outcome, ...]
+    epochs: NDArray[np.int64]
+    kept: tuple[int | None, ...]
+    alone: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, finished: "Iterable[Finished]") -> "Collected":
+        """Read every trial once, in order; of the curves only the numbers above are kept."""
+        trials, outcomes, epochs, kept, alone = [], [], [], [], []
+        rows: list[dict[str, float]] = []
+        for one in finished:
+            trials.append(one.trial)
+            outcomes.append(one.curve.outcome)
+            epochs.append(len(one.curve.valid_loss))
+            kept.append(one.curve.kept)
+            alone.append(one.alone)
+            rows.append(_last(one.curve))
+        names = dict.fromkeys((*LOSSES, *(name for row in rows for name in row)))
+        values = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+        keys = [canonical(trial.setting) for trial in trials]
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        firsts = dict(zip(reversed(keys), reversed(trials), strict=True))
+        repeats = sorted({trial.repeat for trial in trials})
+        return cls(
+            tuple(trials),
+            tuple(dict.fromkeys(name for key in places for name in firsts[key].setting)),
+            tuple(firsts[key].setting for key in places),
+            np.array([places[key] for key in keys], dtype=np.intp),
+            tuple(repeats),
+            np.searchsorted(repeats, [trial.repeat for trial in trials]),
+            values,
+            tuple(outcomes),
+            np.array(epochs, dtype=np.int64),
+            tuple(kept),
+            tuple(alone),
+        )
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What can be asked for by name: the losses, their gap, and the metrics."""
+        return (*self.values, GAP)
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The factors that have more than one value."""
+        return tuple(
+            name
+            for name in self.factors
+            if len({canonical(setting.get(name)) for setting in self.settings}) > 1
+        )
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether each trial failed, (trials,)."""
+        return np.array([outcome in FAILED for outcome in self.outcomes], dtype=np.bool_)
+
+    def matrix(self, values: NDArray[Any], absent: Any = np.nan) -> NDArray[Any]:
+        """Values of the trials as (settings, repeats, …); ``absent`` where there is no trial."""
+        shape = (len(self.settings), len(self.repeats), *values.shape[1:])
+        found = np.full(shape, absent, dtype=values.dtype)
+        found[self.setting, self.repeat] = values
+        return found
+
+    def finals(self, measure: str) -> Array:
+        """A measure as (settings, repeats): NaN where a trial failed, or where there is none."""
+        if measure == GAP:
+            each = self.values["valid_loss"] - self.values["train_loss"]
+        else:
+            each = self.values[measure]
+        return self.matrix(np.where(self.failed, np.nan, each))
+
+    def courses(self, measure: str, finished: "Sequence[Finished]") -> Array:
+        """A measure as (settings, repeats, epochs), from another reading of the curves.
+
+        NaN after a trial's last epoch, where it failed, and where there is none.
+        """
+        epochs = int(self.epochs.max(initial=0))
+        found = np.full((len(self.settings), len(self.repeats), epochs), np.nan)
+        places = zip(finished, self.setting, self.repeat, self.failed, strict=True)
+        for one, setting, repeat, failed in places:
+            if not failed:
+                found[setting, repeat, : len(one.curve.valid_loss)] = course(one.curve, measure)
+        return found
+
+    def grouped(self, by: Sequence[str]) -> tuple[tuple[dict[str, Any], ...], Places]:
+        """The groups of settings that have the same values of some factors, in order.
+
+        Groups stand in the order of their numbers, else in that in which they first appear.
+
+        Returns:
+            The values of each group by factor, and the group of each setting, (settings,).
+        """
+        found = [{name: setting.get(name) for name in by} for setting in self.settings]
+        ranks = [_ranks([group[name] for group in found]) for name in by]
+        keys = list(zip(*ranks, strict=True)) if by else [()] * len(found)
+        groups = dict(zip(keys, found, strict=True))
+        places = {key: place for place, key in enumerate(sorted(groups))}
+        ordered = tuple(groups[key] for key in sorted(groups))
+        return ordered, np.array([places[key] for key in keys], dtype=np.intp)
+
+
+def course(curve: "Curve", measure: str) -> Array:
+    """A measure by epoch, (epochs,)."""
+    if measure == GAP:
+        return curve.valid_loss - curve.train_loss
+    if measure in LOSSES:
+        return curve.train_loss if measure == "train_loss" else curve.valid_loss
+    found = curve.metrics.get(measure.removeprefix("valid_"))
+    return np.full(len(curve.valid_loss), np.nan) if found is None else found
+
+
+def _last(curve: "Curve") -> dict[str, float]:
+    """Every measure at the epoch that was kept, else the last; nothing without epochs."""
+    if not len(curve.valid_loss):
+        return {}
+    at = -1 if curve.kept is None else curve.kept
+    row = {"train_loss": float(curve.train_loss[at]), "valid_loss": float(curve.valid_loss[at])}
+    return row | {f"valid_{name}": float(each[at]) for name, each in curve.metrics.items()}
+
+
+def _ranks(values: list[Any]) -> list[int]:
+    """The place of each value among those that differ: numbers by size, else as they come."""
+    distinct = {canonical(value): value for value in values}
+    order = sorted(distinct, key=distinct.__getitem__) if all_numbers(values) else list(distinct)
+    places = {key: place for place, key in enumerate(order)}
+    return [places[canonical(value)] for value in values]

@@ -1,0 +1,125 @@
+"""Means over repeats by epoch."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.experiments.averaging import averaged, counts, smoothed
+from secchi.experiments.collected import Collected
+from secchi.experiments.measures import measure_text, setting_text
+from secchi.files import finite
+from secchi.intervals import mean_intervals
+from secchi.text import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from secchi.experiments.trials import Finished
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeanCurves:
+    """Means over repeats after every epoch.
+
+    A trial that stopped early has no values after its last epoch: ``n`` says how many repeats a
+    mean is of. Trials that failed are left out, and counted.
+
+    Attributes:
+        measure: What was measured.
+        by: The factors that tell the groups apart.
+        groups: The values of each group.
+        each: The mean of each group in each repeat, (groups, repeats, epochs).
+        mean: Over the repeats, (groups, epochs); NaN where there is none.
+        low: Lower ends of the 95 % intervals by Student's t, (groups, epochs); NaN of two repeats
+            or fewer.
+        high: Upper ends, (groups, epochs).
+        n: How many repeats each mean is of, (groups, epochs).
+        runs: How many trials each group has, (groups,).
+        failed: How many of them failed, (groups,).
+        smooth: Over how many epochs each curve is smoothed; 1 for not at all.
+    """
+
+    measure: str
+    by: tuple[str, ...]
+    groups: tuple[Mapping[str, Any], ...]
+    each: Array
+    mean: Array
+    low: Array
+    high: Array
+    n: NDArray[np.int64]
+    runs: NDArray[np.int64]
+    failed: NDArray[np.int64]
+    smooth: int = 1
+
+    def smoothed(self, count: int) -> "MeanCurves":
+        """Each curve as its centred moving mean, and the means of those.
+
+        Args:
+            count: Over how many epochs, an odd number; fewer at the ends.
+        """
+        each = smoothed(self.each, count)
+        mean, low, high = mean_intervals(each, axis=1)
+        return dataclasses.replace(self, each=each, mean=mean, low=low, high=high, smooth=count)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a group and epoch."""
+        import pandas as pd
+
+        groups, epochs = self.mean.shape
+        columns: dict[str, Any] = {
+            name: [group[name] for group in self.groups for _ in range(epochs)] for name in self.by
+        }
+        columns["epoch"] = np.tile(np.arange(epochs), groups)
+        for name in ("mean", "low", "high", "n"):
+            columns[name] = getattr(self, name).ravel()
+        return pd.DataFrame(columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, a dictionary a group; numbers that are not finite are None."""
+        groups = [
+            {
+                **group,
+                **{name: getattr(self, name)[g].tolist() for name in ("mean", "low", "high", "n")},
+                "runs": int(self.runs[g]),
+                "failed": int(self.failed[g]),
+            }
+            for g, group in enumerate(self.groups)
+        ]
+        document = {"measure": self.measure, "by": list(self.by), "smooth": self.smooth}
+        plain: dict[str, Any] = finite(document | {"groups": groups})
+        return plain
+
+    def plot(self) -> "Figure":
+        """A curve with its interval for each group; dotted where some repeats have ended."""
+        from secchi.experiments.drawing import curves_figure
+
+        return curves_figure(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        epochs = counted(self.mean.shape[1], "epoch", "epochs")
+        lines = [f"{measure_text(self.measure)} over {epochs}"]
+        for group, runs, failed in zip(self.groups, self.runs, self.failed, strict=True):
+            end = f", {failed:,} failed" if failed else ""
+            lines.append(f"{setting_text(group)}: {counted(int(runs), 'trial', 'trials')}{end}")
+        return "\n".join(lines)
+
+
+def mean_curves(
+    collected: Collected, finished: "Sequence[Finished]", measure: str, by: Sequence[str]
+) -> MeanCurves:
+    """Means by epoch; see :meth:`secchi.experiments.result.Result.curves`."""
+    groups, places = collected.grouped(by)
+    each = averaged(collected.courses(measure, finished), places, len(groups))
+    mean, low, high = mean_intervals(each, axis=1)
+    n = np.isfinite(each).sum(axis=1)
+    runs, failed = counts(collected, places, len(groups))
+    return MeanCurves(measure, tuple(by), groups, each, mean, low, high, n, runs, failed)

@@ -1,0 +1,184 @@
+"""The records of an experiment as the arrays that figures draw."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from secchi.errors import DataError
+from secchi.experiments.measures import all_numbers, measure_text, setting_text, value_text
+from secchi.experiments.settings import canonical
+from secchi.intervals import LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from secchi.experiments.curves import MeanCurves
+    from secchi.experiments.effects import Effects
+    from secchi.experiments.failures import Failures
+    from secchi.experiments.means import Means
+    from secchi.experiments.ranking import Ranking
+    from secchi.figures.factors import Line
+
+_INTERVAL = f"{100 * LEVEL:g} % intervals over repeats"
+
+
+def means_figure(means: "Means") -> "Figure":
+    """Means against the first factor, a line for each value of the others."""
+    from secchi.figures.factors import factor_means
+
+    values, lines = _lines(means, means.mean, means.low, means.high)
+    note = _INTERVAL if np.isfinite(means.low).any() else ""
+    if means.smooth > 1:
+        smoothed = f"smoothed over {means.smooth} values of {means.by[0]}"
+        note = f"{smoothed}; {note}" if note else smoothed
+    return factor_means(
+        values, lines, _first(means.by), measure_text(means.measure), _rest(means.by), note
+    )
+
+
+def failures_figure(failures: "Failures") -> "Figure":
+    """The share that failed against the first factor."""
+    from secchi.figures.factors import factor_shares
+
+    values, lines = _lines(failures, failures.share, failures.low, failures.high)
+    lines = [line._replace(failed=None) for line in lines]
+    return factor_shares(
+        values,
+        lines,
+        _first(failures.by),
+        "share of trials that failed",
+        _rest(failures.by),
+        f"{100 * LEVEL:g} % intervals",
+    )
+
+
+def heatmap_figure(means: "Means") -> "Figure":
+    """Means over two factors."""
+    from secchi.figures.experiments import factor_grid
+
+    if len(means.by) != 2:
+        raise DataError(
+            f"a heat map is of two factors, and these means are by {len(means.by)}; name two"
+        )
+    sides = [_distinct([group[name] for group in means.groups]) for name in means.by]
+    values = np.full([len(side) for side in sides], np.nan)
+    failed = np.full_like(values, np.nan)
+    for g, group in enumerate(means.groups):
+        at = tuple(side.index(group[name]) for side, name in zip(sides, means.by, strict=True))
+        values[at], failed[at] = means.mean[g], means.failed[g] / means.runs[g]
+    names = [[value_text(value) for value in side] for side in sides]
+    return factor_grid(
+        values,
+        failed,
+        (names[0], names[1]),
+        (means.by[0], means.by[1]),
+        measure_text(means.measure),
+    )
+
+
+def curves_figure(curves: "MeanCurves") -> "Figure":
+    """A curve with its interval for each group."""
+    from secchi.figures.factors import Line, factor_curves
+
+    lines = []
+    for g, group in enumerate(curves.groups):
+        most = curves.n[g].max(initial=0)
+        failed = f" ({curves.failed[g] / curves.runs[g]:.0%} failed)" if curves.failed[g] else ""
+        name = _label(group) + failed
+        whole = curves.n[g] == most
+        lines.append(
+            Line(
+                name, curves.mean[g], curves.low[g], curves.high[g], None, whole, _number_of(group)
+            )
+        )
+    notes = [f"smoothed over {curves.smooth} epochs"] if curves.smooth > 1 else []
+    notes += [_INTERVAL] if np.isfinite(curves.low).any() else []
+    colors = ", ".join(curves.by)
+    return factor_curves(lines, measure_text(curves.measure), colors, "; ".join(notes))
+
+
+def ranking_figure(ranking: "Ranking", count: int) -> "Figure":
+    """The first settings with their intervals."""
+    from secchi.figures.experiments import ranked_intervals
+
+    shown = ranking.settings[:count]
+    note = "filled: cannot be told from the first" if ranking.ties else ""
+    if not ranking.compared and len(ranking.settings) > 1:
+        note = "nothing can be said about noise"
+    return ranked_intervals(
+        [one.name + (f" ({one.failed:,} failed)" if one.failed else "") for one in shown],
+        np.array([one.mean for one in shown]),
+        np.array([one.low for one in shown]),
+        np.array([one.high for one in shown]),
+        [one.tied for one in shown],
+        measure_text(ranking.measure),
+        note,
+    )
+
+
+def effects_figure(effects: "Effects") -> "Figure":
+    """The share of every effect."""
+    from secchi.figures.experiments import effect_bars
+
+    return effect_bars(
+        {one.name: one.share for one in effects.effects},
+        [one.beyond_noise for one in effects.effects],
+        {"repeat": effects.repeat, "the rest": effects.rest},
+        measure_text(effects.measure),
+    )
+
+
+def _lines(
+    record: "Means | Failures",
+    mean: "NDArray[Any]",
+    low: "NDArray[Any]",
+    high: "NDArray[Any]",
+) -> "tuple[Sequence[float] | Sequence[str], list[Line]]":
+    """The values of the first factor, and a line for each value of the others."""
+    from secchi.figures.factors import Line
+
+    name = _first(record.by)
+    at = _distinct([group.get(name) for group in record.groups])
+    others = [{k: v for k, v in group.items() if k != name} for group in record.groups]
+    lines = []
+    for other in _distinct(others):
+        numbers = np.full((4, len(at)), np.nan)
+        for g, group in enumerate(record.groups):
+            if others[g] == other:
+                failed = record.failed[g] / record.runs[g]
+                numbers[:, at.index(group.get(name))] = mean[g], low[g], high[g], failed
+        mean_, low_, high_, failed_ = numbers
+        lines.append(Line(_label(other), mean_, low_, high_, failed_, None, _number_of(other)))
+    return (at if all_numbers(at) else [value_text(value) for value in at]), lines
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """Each value once, in the order in which they first appear."""
+    return list({canonical(value): value for value in values}.values())
+
+
+def _first(by: tuple[str, ...]) -> str:
+    return by[0] if by else "all trials"
+
+
+def _rest(by: tuple[str, ...]) -> str:
+    return ", ".join(by[1:])
+
+
+def _label(group: Mapping[str, Any]) -> str:
+    """A group in a legend of which the title names the factor."""
+    if not group:
+        return "all trials"
+    if len(group) > 1:
+        return setting_text(group)
+    return value_text(next(iter(group.values())))
+
+
+def _number_of(group: Mapping[str, Any]) -> float | None:
+    """What a colour stands for, where the group is one number."""
+    values = list(group.values())
+    return float(values[0]) if len(values) == 1 and all_numbers(values) else None

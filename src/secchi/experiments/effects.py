@@ -1,0 +1,188 @@
+"""Which factor matters: main effects, interactions of two, and what is noise."""
+
+import dataclasses
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.experiments.collected import Collected, Places
+from secchi.experiments.measures import measure_text
+from secchi.experiments.settings import canonical
+from secchi.experiments.variance import Variance, levels, variance_of
+from secchi.files import finite
+from secchi.intervals import LEVEL, holm
+from secchi.text import counted, number, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """What one factor, or two together beyond each by itself, does to a measure.
+
+    Attributes:
+        factors: One, or two for their interaction.
+        share: Of the variance among all trials (eta squared).
+        range: How far its values move the mean, from the least to the most; NaN for two factors.
+        freedom: Its degrees of freedom.
+        p: How often chance alone would make some effect of the experiment as large: the p-value of
+            an F-test, corrected for how many effects there are; NaN where there is no noise to
+            test against.
+    """
+
+    factors: tuple[str, ...]
+    share: float
+    range: float
+    freedom: int
+    p: float
+
+    @property
+    def name(self) -> str:
+        """Its factors as text."""
+        return " × ".join(self.factors)
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether it is more than chance would make it; never where nothing is known of noise."""
+        return self.p < 1 - LEVEL
+
+
+@dataclasses.dataclass(frozen=True)
+class Effects:
+    """How much of the variance among trials each factor makes, the largest share first.
+
+    Attributes:
+        measure: What was measured.
+        effects: Of each factor, and of every two.
+        repeat: The share of the repeats: what moves all settings of one repeat together.
+        rest: The share that is none of these: noise, interactions of three factors or more, and
+            with one repeat those of two.
+        trials: How many trials they are of.
+        left_out: How many settings were left out, for every trial of theirs failed.
+        balanced: Whether every combination of values has equally many trials. If not, shares are
+            found by least squares, each beyond that of the others, and do not add up to 1.
+        binned: Factors with so many values that neighbours were taken together.
+    """
+
+    measure: str
+    effects: tuple[Effect, ...]
+    repeat: float
+    rest: float
+    trials: int
+    left_out: int
+    balanced: bool
+    binned: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> Effect:
+        """One effect by its name, such as ``"lr"`` or ``"lr × dropout"``."""
+        return next(one for one in self.effects if one.name == name)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: what matters, and what is noise."""
+        if not self.effects:
+            return "nothing varies, so nothing has an effect"
+        if all(math.isnan(one.p) for one in self.effects):
+            return "nothing can be said about noise: it takes repeats, or more settings"
+        found = [f"{one.name} ({one.share:.0%})" for one in self.effects if one.beyond_noise]
+        noise = [one.name for one in self.effects if not one.beyond_noise]
+        said = f"beyond the noise: {', '.join(found)}" if found else "no effect is beyond the noise"
+        return said + (f"; within it: {', '.join(noise)}" if found and noise else "")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of the shares should know."""
+        said = []
+        if not self.balanced:
+            said.append(
+                "the design is not balanced: shares are by least squares, each beyond the others, "
+                "and do not add up"
+            )
+        if self.binned:
+            said.append(f"neighbouring values were taken together: {', '.join(self.binned)}")
+        if self.left_out:
+            said.append(
+                f"{counted(self.left_out, 'setting', 'settings')} left out: every trial failed"
+            )
+        return tuple(said)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, the verdict among them; numbers that are not finite are None."""
+        document = dataclasses.asdict(self)
+        for plain_effect, one in zip(document["effects"], self.effects, strict=True):
+            plain_effect |= {"name": one.name, "beyond_noise": one.beyond_noise}
+        document |= {"verdict": self.verdict, "remarks": self.remarks}
+        plain: dict[str, Any] = finite(document)
+        return plain
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row an effect, the largest share first."""
+        import pandas as pd
+
+        columns = ("name", "share", "range", "freedom", "p", "beyond_noise")
+        records = [{name: getattr(one, name) for name in columns} for one in self.effects]
+        return pd.DataFrame(records, columns=columns)
+
+    def plot(self) -> "Figure":
+        """Draw the share of every effect, those beyond the noise marked."""
+        from secchi.experiments.drawing import effects_figure
+
+        return effects_figure(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        rows = [["", "share", "range of means", "p corrected"]]
+        for one in self.effects:
+            p = "-" if math.isnan(one.p) else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
+            rows.append([one.name, f"{one.share:.1%}", number(one.range), p])
+        rows.append(["repeat", f"{self.repeat:.1%}", "", ""])
+        rows.append(["the rest", f"{self.rest:.1%}", "", ""])
+        head = f"variance of {measure_text(self.measure)} over {self.trials:,} trials"
+        return "\n".join([head, table(rows), *self.remarks, self.verdict])
+
+
+def effects_of(collected: Collected, measure: str) -> Effects:
+    """The effects of all factors; see :meth:`secchi.experiments.result.Result.effects`."""
+    values = collected.finals(measure)
+    there = np.asarray(np.isfinite(values).any(axis=1))
+    settings = [one for one, known in zip(collected.settings, there, strict=True) if known]
+    values = values[there]
+    columns = {name: [one.get(name) for one in settings] for name in collected.varied}
+    columns = {name: each for name, each in columns.items() if len(set(map(canonical, each))) > 1}
+    found, binned = levels(list(columns.values()), len(collected.repeats))
+    codes = dict(zip(columns, found, strict=True))
+    variance = variance_of(values, found)
+    names = [(name,) for name in codes] + list(itertools.combinations(codes, 2))
+    p = holm(np.array([part.p for part in variance.parts]))
+    parts = [
+        Effect(factors, part.share, _range(variance, codes, factors), part.freedom, float(q))
+        for factors, part, q in zip(names, variance.parts, p, strict=True)
+    ]
+    return Effects(
+        measure,
+        tuple(sorted(parts, key=lambda one: -one.share)),
+        variance.repeat,
+        variance.rest,
+        int(np.isfinite(values).sum()),
+        int((~there).sum()),
+        variance.balanced,
+        tuple(name for name, cut in zip(columns, binned, strict=True) if cut),
+    )
+
+
+def _range(variance: Variance, codes: dict[str, Places], factors: tuple[str, ...]) -> float:
+    """From the least to the most of the means over all settings with each value."""
+    if len(factors) > 1:
+        return math.nan
+    code = codes[factors[0]]
+    means = np.bincount(code, variance.means) / np.bincount(code)
+    return float(means.max() - means.min())

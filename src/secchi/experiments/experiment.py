@@ -1,0 +1,384 @@
+"""An experiment: a network, its training and its data, and what varies of them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from secchi.data.synthetic import Synthetic
+from secchi.data.table import TableData
+from secchi.data.task import Task
+from secchi.errors import SpecError
+from secchi.experiments.factors import Factors
+from secchi.experiments.forms import written
+from secchi.experiments.record import data_from, data_to_dict, model_from, vary_from
+from secchi.experiments.settings import Setting, canonical, told
+from secchi.experiments.space import Space
+from secchi.experiments.trials import Trial, trials_of
+from secchi.models.mlp import MLP
+from secchi.seeding import stream_seed
+from secchi.training.metrics import check_metrics, usual_metrics
+from secchi.training.spec import Training
+from secchi.values import is_whole
+
+if TYPE_CHECKING:
+    import os
+
+    from secchi.cohort.member import Member
+    from secchi.experiments.experiment_plan import ExperimentPlan
+    from secchi.experiments.result import Result
+    from secchi.experiments.tables import Tables
+
+TRAINING = Training(lr=3e-3, epochs=100, patience=20, keep_best=True)
+"""How networks are trained where nobody says, as :class:`secchi.Learner` does it on a table."""
+
+_WHAT = "this experiment cannot be"
+_PRECISIONS = ("fp32", "fp64")
+
+
+class Experiment:
+    """Many networks that differ in what is asked about, each trained several times.
+
+    Factors are the fields of the specifications by their own names:
+
+    - of an :class:`secchi.MLP`: ``dropout``, ``activation``, ``hidden``, or ``depth`` and
+      ``width``, …;
+    - of a :class:`secchi.Training`: ``lr``, ``momentum``, ``batch_size``, ``optimizer``, …, and
+      ``cycles``, ``cycle_len``, ``cycle_mult``;
+    - of made-up rows: ``rows``, ``noise``, ``slope``, …;
+    - of the rows: ``train_fraction``, the share of the training rows that is learned from, of which
+      a larger one holds a smaller one; with ``folds=k`` ``fold``, the one of 0 to k - 1 that
+      validates; of tables and made-up rows ``scale`` and ``target_scale``.
+
+    Every repeat has a seed of its own, stream_seed(seed, "repeat", repeat), which names first
+    weights, batches and dropout. The settings of one repeat share all of these, and the rows, as
+    far as shapes allow: so comparisons are paired. A trial is what an ordinary run with that seed
+    is.
+
+    Args:
+        data: A table; a specification such as ``Line()``, of which rows are drawn anew for each
+            repeat; or the features of pictures, as ``learn.features()`` gives them.
+        model: An :class:`secchi.MLP`, or whatever else :func:`secchi.models.build.build_model`
+            takes, of which nothing can vary. None takes ``MLP()``.
+        training: Of all trials, but for what varies; its seed does not count. None takes
+            :data:`TRAINING`.
+        vary: The values of each factor; see :class:`secchi.experiments.space.Space`.
+        repeats: How many times each setting is trained.
+        seed: Names every random choice.
+        resplit: Whether a table is parted anew for each repeat. Made-up rows always are.
+        folds: How many folds the factor ``fold`` counts.
+        design: How settings are chosen: ``"grid"``, ``"one_at_a_time"``, ``"random"`` or
+            ``"latin_hypercube"``.
+        samples: How many settings the last two have.
+        metrics: What is measured after each epoch; None takes what is usual for the task.
+        precision: ``"fp32"`` or ``"fp64"``.
+        data_options: How made-up rows are parted and scaled; as for :meth:`secchi.TableData.made`.
+        name: What it is called; None takes that of the data.
+
+    Attributes:
+        vary: The factors, by their names; lists as tuples of plain values.
+        settings: The settings, each a value for each factor by its name, as the specifications hold
+            it: 0.0 for 0.
+        task: What is predicted.
+
+    Raises:
+        SpecError: With every fault at once.
+        DataError: A table that cannot be parted as asked for.
+
+    >>> from secchi.data.synthetic import Line
+    >>> slopes = Experiment(Line(rows=50), MLP([1]), vary={"slope": [-1, 0, 1]}, repeats=50)
+    >>> slopes
+    <line: slope varies, 3 settings x 50 repeats = 150 trials>
+    >>> slopes.trials[1]
+    Trial(setting={'slope': 0.0}, repeat=0)
+    >>> Experiment(Line(), vary={"lrr": [0.1], "dropout": [0, 1]})
+    Traceback (most recent call last):
+    ...
+    secchi.errors.SpecError: this experiment cannot be: there is no factor 'lrr'; did you mean \
+lr?; dropout is 1, which is not a number from 0 on, below 1
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        model: Any = None,
+        training: Training | None = None,
+        vary: Mapping[str, Any] | None = None,
+        *,
+        repeats: int = 1,
+        seed: int = 0,
+        resplit: bool = False,
+        folds: int | None = None,
+        design: str = "grid",
+        samples: int | None = None,
+        metrics: Sequence[str] | None = None,
+        precision: str = "fp32",
+        data_options: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.data = data
+        self.model = MLP() if model is None else model
+        self.repeats, self.seed = repeats, seed
+        self.resplit, self.folds = resplit, folds
+        self.design, self.samples = design, samples
+        self.precision = precision
+        self.data_options = dict(data_options or {})
+        vary = {} if vary is None else vary
+        training = TRAINING if training is None else training
+        faults = self._faults(training, vary)
+        self.training = training.but(seed=0)
+        self.name = data.name if name is None else name
+        self.task = self._checked_task(vary)
+        pictures = not isinstance(data, TableData | Synthetic)
+        usual = usual_metrics(self.task, "mae" if pictures else "r")
+        self.metrics = tuple(usual if metrics is None else metrics)
+        self._factors = Factors(
+            data, self.model, self.training, self.task, folds, self.data_options
+        )
+        faults += _faults_of(check_metrics, self.metrics, self.task)
+        self.vary, self.settings = self._spanned(vary, faults)
+
+    # ---------------------------------------------------------------- what is trained
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every setting in every repeat: all of the first repeat, then the second, and so on.
+
+        The number of a trial is its place here; more repeats leave it as it is.
+        """
+        return trials_of(self.settings, self.repeats)
+
+    def seed_of(self, repeat: int) -> int:
+        """The seed of all trials of a repeat: of first weights, batches and dropout."""
+        return stream_seed(self.seed, "repeat", repeat)
+
+    def member(self, trial: Trial, tables: "Tables") -> "Member":
+        """The network of a trial, with what it learns from and how.
+
+        Args:
+            trial: One of this experiment, or another with such factors.
+            tables: Where its rows come from, as :meth:`tables` makes it.
+        """
+        from secchi.cohort.member import Member
+
+        seed = self.seed_of(trial.repeat)
+        return Member(
+            table=tables.of(trial.setting, trial.repeat),
+            model=self._factors.model_of(trial.setting),
+            training=self._factors.training_of(trial.setting).but(seed=seed),
+            seed=seed,
+        )
+
+    def tables(self) -> "Tables":
+        """Where the rows of trials come from."""
+        from secchi.experiments.tables import Tables
+
+        return Tables(
+            self.data,
+            seed=self.seed,
+            resplit=self.resplit,
+            folds=self.folds,
+            precision=self.precision,
+            options=self.data_options,
+        )
+
+    def plan(self) -> "ExperimentPlan":
+        """What a run of it would be: trials, what trains together, and about how long it takes."""
+        from secchi.experiments.experiment_plan import plan_of
+
+        return plan_of(self)
+
+    def run(
+        self,
+        store: "str | os.PathLike[str] | None" = None,
+        *,
+        jobs: int | None = None,
+        fresh: bool = False,
+    ) -> "Result":
+        """Train all trials, but for those that the store has.
+
+        Args:
+            store: A file that keeps what is finished, so that the same call goes on after an
+                interruption and more repeats or values train only what is new. None keeps all in
+                memory.
+            jobs: How many processor cores work; None takes all.
+            fresh: Start anew, whatever the store has.
+        """
+        from secchi.experiments.run import run
+
+        return run(self, store, jobs=jobs, fresh=fresh)
+
+    # ---------------------------------------------------------------- as a record
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; of functions, models and losses of one's own, their names."""
+        from secchi.models.build import model_to_dict
+
+        return {
+            "name": self.name,
+            "data": data_to_dict(self.data, self.task, self.data_options),
+            "model": model_to_dict(self.model),
+            "training": {k: v for k, v in self.training.to_dict().items() if k != "seed"},
+            "vary": {name: written(factor) for name, factor in self.vary.items()},
+            "design": self.design,
+            "samples": self.samples,
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "resplit": self.resplit,
+            "folds": self.folds,
+            "metrics": list(self.metrics),
+            "precision": self.precision,
+        }
+
+    @classmethod
+    def from_dict(
+        cls,
+        document: Mapping[str, Any],
+        *,
+        data: Any = None,
+        model: Any = None,
+        training: Training | None = None,
+        vary: Mapping[str, Any] | None = None,
+    ) -> "Experiment":
+        """From what :meth:`to_dict` gave.
+
+        What a record does not hold is given again: data that came from no file, a model, a loss or
+        a factor of one's own. A table is read again from its file.
+
+        Raises:
+            SpecError: With everything that has to be given again.
+            DataError: The table cannot be read, or is another one by now.
+        """
+        given = {k: v for k, v in document.items() if k not in ("data", "model", "training")}
+        faults: list[str] = []
+        if data is None:
+            data, options = data_from(document["data"], faults)
+            given["data_options"] = options
+        if model is None:
+            model = model_from(document["model"], faults)
+        given["vary"] = {**vary_from(document["vary"], vary or {}, faults), **(vary or {})}
+        if faults:
+            raise SpecError("this record of an experiment does not hold all of it", faults)
+        return cls(data, model, training or Training.from_dict(document["training"]), **given)
+
+    def fingerprint(self) -> str:
+        """A digest of the base: data, model, training and seed, without factors and repeats.
+
+        Trials of two experiments with the same one are the same where their keys are.
+        """
+        from secchi.training.own_loss import loss_identity
+
+        document = self.to_dict()
+        base = {
+            name: document[name]
+            for name in ("model", "training", "seed", "resplit", "folds", "metrics", "precision")
+        }
+        base["loss"] = loss_identity(self.training.loss)
+        data = document["data"]
+        base["data"] = {k: v for k, v in data.items() if k not in ("name", "source")}
+        return hashlib.sha256(canonical(base).encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        factors = ", ".join(self.vary) or "nothing"
+        number = len(self.settings)
+        drawn = f" (of {self.samples:,} drawn)" if number < (self.samples or 0) else ""
+        return (
+            f"<{self.name}: {factors} {'vary' if len(self.vary) > 1 else 'varies'}, "
+            f"{_counted(number, 'setting')}{drawn} x {_counted(self.repeats, 'repeat')} = "
+            f"{_counted(number * self.repeats, 'trial')}>"
+        )
+
+    # ---------------------------------------------------------------- faults
+
+    def _faults(self, training: Any, vary: Any) -> list[str]:
+        """What is wrong with the arguments; raised at once where nothing more can be looked at."""
+        faults = []
+        if not _is_table(self.data):
+            faults.append(
+                f"data is {self.data!r}, which is no TableData, no made-up rows and no "
+                "learn.features()"
+            )
+        if not isinstance(training, Training):
+            faults.append(f"training is {training!r}, which is no Training")
+        if not isinstance(vary, Mapping):
+            faults.append(f"vary is {vary!r}, which is no mapping of factors to their values")
+        if faults:
+            raise SpecError(_WHAT, faults)
+        if not (isinstance(self.model, MLP | Sequence) or callable(self.model)):
+            faults.append(f"model is {self.model!r}, which is no MLP and makes no network")
+        for name, least in {"repeats": 1, "seed": 0, "folds": 2}.items():
+            value = getattr(self, name)
+            if not (is_whole(value) and value >= least or value is None and name == "folds"):
+                faults.append(f"{name} is {value!r}, which is not a whole number from {least} on")
+        if self.resplit not in (True, False):
+            faults.append(f"resplit is {self.resplit!r}, which is neither True nor False")
+        if self.precision not in _PRECISIONS:
+            faults.append(f"precision is {self.precision!r}, neither fp32 nor fp64")
+        if self.data_options and not isinstance(self.data, Synthetic):
+            faults.append("data_options are for made-up rows; a table has its own")
+        if self.folds is not None and "fold" not in vary:
+            faults.append("folds is given, and the factor fold, which it counts, is not")
+        return faults
+
+    def _checked_task(self, vary: Mapping[str, Any]) -> Task:
+        """What is predicted, of data that can be parted as they have to be."""
+        data: Any = self.data
+        if isinstance(data, Synthetic):
+            data = TableData.made(data, self.seed, **self.data_options)
+        if self.resplit:
+            data.resplit()
+        folds: Any = self.folds
+        if "fold" in vary and is_whole(folds) and folds > 1:
+            next(data.folds(folds))
+        task: Task = data.task
+        return task
+
+    def _spanned(
+        self, vary: Mapping[str, Any], faults: list[str]
+    ) -> tuple[dict[str, Any], tuple[Setting, ...]]:
+        """The factors and the settings; everything that is wrong is raised here."""
+        factors = self._factors
+        faults = faults + factors.name_faults(vary)
+        known = {name: given for name, given in vary.items() if name in factors.names}
+        try:
+            space = Space(known, self.design, self.samples, factors.base, self.seed)
+        except SpecError as error:
+            raise SpecError(_WHAT, [*faults, *error.faults]) from error
+        if faults := faults + factors.setting_faults(space.settings):
+            raise SpecError(_WHAT, faults)
+        return space.vary, self._once(space.settings)
+
+    def _once(self, settings: Sequence[Setting]) -> tuple[Setting, ...]:
+        """The settings with values as specifications hold them, each once.
+
+        A design can come to a setting again; in a grid, two values would be one.
+        """
+        once: dict[str, Setting] = {}
+        faults = []
+        for given in settings:
+            setting = self._factors.settled(given)
+            if once.setdefault(canonical(setting), setting) is not setting:
+                faults.append(f"{told(given)} is there twice, in other words")
+        if faults and self.design == "grid":
+            raise SpecError(_WHAT, faults[:1])
+        return tuple(once.values())
+
+
+def _is_table(data: Any) -> bool:
+    """Whether networks of an experiment can learn from it."""
+    from secchi.features.table import FeatureData
+
+    return isinstance(data, TableData | Synthetic | FeatureData)
+
+
+def _faults_of(check: Any, *given: Any) -> list[str]:
+    """What a check refuses."""
+    try:
+        check(*given)
+    except SpecError as error:
+        return list(error.faults)
+    return []
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,83 @@
+"""The trials as tables: one row a trial, or one row a trial and epoch."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from secchi.errors import DataError
+from secchi.experiments.collected import Collected, course
+from secchi.experiments.measures import all_numbers, value_text
+from secchi.files import written_aside
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from secchi.experiments.trials import Finished
+
+
+def final_frame(collected: Collected) -> "pd.DataFrame":
+    """One row a trial; see :attr:`secchi.experiments.result.Result.final`."""
+    import pandas as pd
+
+    epochs = "trained_epochs" if "epochs" in collected.factors else "epochs"
+    columns = _leading(collected) | dict(collected.values)
+    columns["outcome"] = [outcome.name.lower() for outcome in collected.outcomes]
+    columns[epochs] = collected.epochs
+    columns["kept"] = pd.array(list(collected.kept), dtype="Int64")
+    return pd.DataFrame(columns)
+
+
+def whole_frame(collected: Collected, finished: "Sequence[Finished]") -> "pd.DataFrame":
+    """One row a trial and epoch; see :attr:`secchi.experiments.result.Result.table`."""
+    import pandas as pd
+
+    lengths = collected.epochs
+    leading = _leading(collected)
+    columns = {name: np.repeat(np.asarray(each), lengths) for name, each in leading.items()}
+    starts = np.cumsum(lengths) - lengths
+    columns["epoch"] = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    values = {name: np.empty(lengths.sum()) for name in collected.values}
+    for one, start, length in zip(finished, starts, lengths, strict=True):
+        for name, column in values.items():
+            column[start : start + length] = course(one.curve, name)
+    return pd.DataFrame(columns | values)
+
+
+def write_parquet(made: "Callable[[], pd.DataFrame]", path: Path) -> None:
+    """Write a table, which is made when it is known that it can be written.
+
+    Raises:
+        DataError: The library that writes such files is not installed.
+    """
+    try:
+        import_module("pyarrow")
+    except ImportError as error:
+        raise DataError(
+            f"{path.name} cannot be written: Parquet files need the package pyarrow; "
+            "pip install pyarrow, or write result.table.to_csv(…)"
+        ) from error
+    with written_aside(path) as aside:
+        made().to_parquet(aside, engine="pyarrow", index=False)
+
+
+def _leading(collected: Collected) -> dict[str, Any]:
+    """The columns that say which trial a row is of."""
+    columns: dict[str, Any] = {"trial": np.arange(len(collected.trials))}
+    for name in collected.factors:
+        columns[name] = _column([trial.setting.get(name) for trial in collected.trials])
+    columns["repeat"] = np.array([trial.repeat for trial in collected.trials], dtype=np.int64)
+    return columns
+
+
+def _column(values: list[Any]) -> np.ndarray[Any, Any]:
+    """Numbers and truth values as they are, anything else as text; NaN or None where nothing is."""
+    there = [value for value in values if value is not None]
+    if all_numbers(values) or all(isinstance(value, bool) for value in values):
+        return np.array(values)
+    if there and all_numbers(there):
+        return np.array(values, dtype=np.float64)
+    texts = [None if value is None else value_text(value) for value in values]
+    return np.array(texts, dtype=object)

@@ -1,0 +1,97 @@
+"""What can be asked of a trial by name, and how values of factors are written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from secchi.errors import SpecError, did_you_mean
+from secchi.training.metrics import LOWER_IS_BETTER
+from secchi.values import is_number
+
+GAP = "gap"
+"""The generalisation gap: the validation loss less the training loss."""
+
+LOSSES = ("train_loss", "valid_loss")
+
+
+def lower_is_better(measure: str) -> bool:
+    """Whether less of it is better, as of every loss.
+
+    >>> lower_is_better("valid_loss"), lower_is_better("valid_accuracy")
+    (True, False)
+    """
+    name = measure.removeprefix("train_").removeprefix("valid_")
+    return name == GAP or name.rpartition(".")[2] in LOWER_IS_BETTER
+
+
+def check_measure(measure: str, known: Sequence[str]) -> None:
+    """Refuse what was not measured.
+
+    Raises:
+        SpecError: There is no measure of that name.
+    """
+    if measure not in known:
+        hint = did_you_mean(measure, known)
+        fault = f"there is none called {measure!r}{hint}; known: {', '.join(known)}"
+        raise SpecError("this measure cannot be", [fault])
+
+
+def check_factors(by: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse what is no factor of the experiment, or is given twice.
+
+    Raises:
+        SpecError: With every fault.
+    """
+    varied = ", ".join(known) or "none"
+    faults = [
+        f"there is no factor {name!r}{did_you_mean(name, known)}; varied: {varied}"
+        for name in dict.fromkeys(by)
+        if name not in known
+    ]
+    faults += [f"{name!r} is given twice" for name in dict.fromkeys(by) if by.count(name) > 1]
+    if faults:
+        raise SpecError("trials cannot be grouped so", faults)
+
+
+def all_numbers(values: Sequence[Any]) -> bool:
+    """Whether each is a number, so that it has a place on an axis."""
+    return all(is_number(value) for value in values)
+
+
+def value_text(value: Any) -> str:
+    """A value of a factor as a person reads it.
+
+    >>> value_text(0.30000000000000004), value_text([16, 32]), value_text(None), value_text("relu")
+    ('0.3', '[16, 32]', 'none', 'relu')
+    """
+    if value is None:
+        return "none"
+    if is_number(value):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def setting_text(setting: Mapping[str, Any]) -> str:
+    """A setting as a person reads it.
+
+    >>> setting_text({"lr": 0.1, "hidden": [16, 32]}), setting_text({})
+    ('lr = 0.1, hidden = [16, 32]', 'the only setting')
+    """
+    if not setting:
+        return "the only setting"
+    return ", ".join(f"{name} = {value_text(value)}" for name, value in setting.items())
+
+
+def measure_text(measure: str) -> str:
+    """A measure as an axis names it.
+
+    >>> measure_text("valid_accuracy"), measure_text("train_loss"), measure_text("gap")
+    ('validation accuracy', 'training loss', 'generalisation gap of the loss')
+    """
+    if measure == GAP:
+        return "generalisation gap of the loss"
+    split, _, name = measure.partition("_")
+    return f"{_SPLITS[split]} {name.replace('_', ' ')}"
+
+
+_SPLITS = {"train": "training", "valid": "validation"}

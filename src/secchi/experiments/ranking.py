@@ -1,0 +1,263 @@
+"""Settings in order, and which of them cannot be told from the first."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.experiments.collected import Collected
+from secchi.experiments.measures import lower_is_better, measure_text, setting_text
+from secchi.files import finite
+from secchi.intervals import LEVEL, holm, mean_intervals
+from secchi.text import counted, decimals, number, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+POWER = 0.8
+"""How often so many repeats would show a difference that is there."""
+
+_SHOWN = 10
+"""Settings in the printed table and in the figure."""
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranked:
+    """One setting, and how far it is behind the first.
+
+    Attributes:
+        setting: The values of its factors.
+        mean: Of the measure over the repeats; NaN where every trial failed.
+        low: Lower end of the 95 % interval of the mean; NaN of two repeats or fewer.
+        high: Upper end of it.
+        n: How many repeats the mean is of.
+        failed: How many of its trials failed.
+        behind: How much worse it is than the first, the mean over the repeats that both have.
+        behind_low: Lower end of the 95 % interval of that; of this setting alone.
+        behind_high: Upper end of it.
+        p: How often chance would part them so far: the p-value of a paired t-test, corrected for
+            how many settings are compared; NaN where nothing can be said.
+        more: About how many more repeats would settle a tie; None where it is none, and where no
+            number would.
+    """
+
+    setting: Mapping[str, Any]
+    mean: float
+    low: float
+    high: float
+    n: int
+    failed: int
+    behind: float = 0.0
+    behind_low: float = math.nan
+    behind_high: float = math.nan
+    p: float = math.nan
+    more: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its setting as text."""
+        return setting_text(self.setting)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the first leads it by no more than chance would; never where nothing is known."""
+        return self.p >= 1 - LEVEL
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, whether it is tied among them."""
+        return dataclasses.asdict(self) | {"setting": dict(self.setting), "tied": self.tied}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """Settings in order, the best first.
+
+    Settings of which a trial failed come after all others, and are not compared: what is left of
+    them was chosen by chance.
+
+    Attributes:
+        measure: What they were ranked by.
+        settings: In their order.
+        repeats: How many repeats there are.
+    """
+
+    measure: str
+    settings: tuple[Ranked, ...]
+    repeats: int
+
+    @property
+    def ties(self) -> tuple[Ranked, ...]:
+        """The settings that the first leads by no more than chance would."""
+        return tuple(one for one in self.settings if one.tied)
+
+    @property
+    def compared(self) -> int:
+        """How many settings the first was compared with."""
+        return sum(not math.isnan(one.p) for one in self.settings)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: which is first, and which others it cannot be told from."""
+        if not self.settings or math.isnan(self.settings[0].mean):
+            return "there is nothing to rank: no trial came to an end"
+        first = f"{self.settings[0].name} is first"
+        if len(self.settings) == 1:
+            return f"{first}, and the only one"
+        if not self.compared:
+            return f"{first}; {self._silence()}"
+        if not self.ties:
+            return f"{first}, beyond the noise"
+        nearest = self.ties[0]
+        would = "no number of repeats would part it from the next"
+        if nearest.more is not None:
+            repeats = counted(nearest.more, "more repeat", "more repeats")
+            would = f"about {repeats} would part it from the next"
+        ties = counted(len(self.ties), "other is", "others are")
+        return f"{first}; {ties} within the noise of it, and {would}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values, the verdict among them; numbers that are not finite are None."""
+        document = {
+            "measure": self.measure,
+            "repeats": self.repeats,
+            "settings": [one.to_dict() for one in self.settings],
+            "verdict": self.verdict,
+        }
+        plain: dict[str, Any] = finite(document)
+        return plain
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a setting, in their order."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [{**one.setting, **_numbers(one), "tied": one.tied} for one in self.settings]
+        )
+
+    def plot(self, count: int = _SHOWN) -> "Figure":
+        """Draw the first settings with their intervals; ties with the first are marked.
+
+        Args:
+            count: How many.
+        """
+        from secchi.experiments.drawing import ranking_figure
+
+        return ranking_figure(self, count)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        shown = self.settings[:_SHOWN]
+        places = decimals((one.high - one.low) / 2 for one in shown)
+        rows = [["", measure_text(self.measure), "behind", "p corrected", ""]]
+        for place, one in enumerate(shown):
+            behind = number(one.behind, places) if place and not one.failed else ""
+            p = "" if math.isnan(one.p) else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
+            rows.append([one.name, number(one.mean, places), behind, p, self._remark(place)])
+        rest = [f"… {len(self.settings):,} in all"] if len(self.settings) > _SHOWN else []
+        return "\n".join([table(rows), *rest, self.verdict])
+
+    def _remark(self, place: int) -> str:
+        one = self.settings[place]
+        if one.failed:
+            return f"{one.failed:,} failed"
+        if one.tied:
+            return "a tie" if one.more is None else f"a tie; {one.more:,} more repeats"
+        return ""
+
+    def _silence(self) -> str:
+        """Why nothing is said of noise."""
+        if self.repeats == 1:
+            return "with one repeat nothing can be said about noise"
+        if self.repeats == 2:
+            return "two repeats are too few to tell noise from a difference"
+        return "no other setting has enough trials that did not fail to be compared"
+
+
+def ranking_of(collected: Collected, measure: str) -> Ranking:
+    """Rank all settings; see :meth:`secchi.experiments.result.Result.rank`."""
+    sign = 1.0 if lower_is_better(measure) else -1.0
+    values = collected.finals(measure)
+    failed = collected.matrix(collected.failed, absent=False).sum(axis=1)
+    mean, low, high = mean_intervals(values)
+    n = np.isfinite(values).sum(axis=1)
+    order = np.lexsort((sign * mean, failed > 0, np.isnan(mean)))
+    behind = sign * (values - values[order[0]]) if len(order) else values
+    behind[failed > 0] = np.nan
+    behind[order[:1]] = np.nan
+    compared = compare(behind)
+    found = tuple(
+        Ranked(
+            collected.settings[s],
+            float(mean[s]),
+            float(low[s]),
+            float(high[s]),
+            int(n[s]),
+            int(failed[s]),
+            *(() if s == order[0] else _behind(compared, s)),
+        )
+        for s in order
+    )
+    return Ranking(measure, found, len(collected.repeats))
+
+
+def compare(behind: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Paired t-tests of many settings against the first, and what would settle those that tie.
+
+    Two-sided p-values by Student's t, over the repeats that a setting shares with the first,
+    corrected by :func:`secchi.intervals.holm` for how many settings are compared. Because the
+    first was chosen as the best of them, what is held is this: a setting that is as good as any
+    other is among the first and its ties in at least 95 % of experiments (the subset of Hsu 1984,
+    "Constrained simultaneous confidence intervals for multiple comparisons with the best", Annals
+    of Statistics 12(3), 1136-1144, by pairwise t-tests). Of many equal ones, some other may be
+    excluded.
+
+    The repeats n that a paired t-test needs for a difference d of standard deviation s, at the
+    level a of the strictest step of the correction and with a power of 80 % (Guenther 1981, "Sample
+    size formulas for normal theory t tests", The American Statistician 35(4), 243-244)::
+
+        n = (z(1 - a/2) + z(0.8))^2 s^2 / d^2 + z(1 - a/2)^2 / 2
+
+    as if d and s were what they seem to be.
+
+    Args:
+        behind: How much worse each setting is in each repeat, (settings, repeats); NaN where
+            nothing is compared.
+
+    Returns:
+        The mean difference of each setting, both ends of its interval, its corrected p-value, and
+        the repeats that are missing (infinite where no number would do), each (settings,).
+    """
+    from scipy import stats
+
+    mean, low, high = mean_intervals(behind)
+    n = np.isfinite(behind).sum(axis=1)
+    known = n > 2
+    freedom = np.where(known, n - 1, 1)
+    error = (high - mean) / stats.t.ppf((1 + LEVEL) / 2, freedom)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(mean == 0, 0.0, np.abs(mean) / error)
+        spread = error * np.sqrt(n) / np.abs(mean)
+    p = holm(np.where(known, 2 * stats.t.sf(t, freedom), np.nan))
+    level = (1 - LEVEL) / max(1, int(known.sum()))
+    z = stats.norm.isf(level / 2)
+    needed = np.ceil((z + stats.norm.ppf(POWER)) ** 2 * spread**2 + z**2 / 2)
+    return mean, low, high, p, np.maximum(needed - n, 1.0)
+
+
+def _behind(compared: tuple[Array, ...], s: int) -> tuple[float, float, float, float, int | None]:
+    mean, low, high, p, more = (float(each[s]) for each in compared)
+    tied = p >= 1 - LEVEL
+    return mean, low, high, p, int(more) if tied and math.isfinite(more) else None
+
+
+def _numbers(one: Ranked) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(one)]
+    return {name: getattr(one, name) for name in names if name != "setting"}

@@ -1,0 +1,322 @@
+"""What came of an experiment: its trials, and every question that can be asked of them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secchi.errors import DataError
+from secchi.experiments.best import Best, best_of
+from secchi.experiments.collected import Collected
+from secchi.experiments.curves import MeanCurves, mean_curves
+from secchi.experiments.effects import Effects, effects_of
+from secchi.experiments.failures import Failures, failures_of
+from secchi.experiments.frames import final_frame, whole_frame, write_parquet
+from secchi.experiments.means import Means, means_of
+from secchi.experiments.measures import GAP, check_factors, check_measure
+from secchi.experiments.ranking import Ranking, ranking_of
+from secchi.experiments.replay import Replay, replayed
+from secchi.text import counted
+from secchi.values import is_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from secchi.cohort.curve import Curve
+    from secchi.experiments.experiment import Experiment
+    from secchi.experiments.trials import Finished, Trial
+
+
+class Result:
+    """The finished trials of an experiment.
+
+    A measure is ``"train_loss"``, ``"valid_loss"``, ``"valid_<metric>"`` such as
+    ``"valid_accuracy"``, or ``"gap"``, the validation loss less the training loss. None takes the
+    first metric, or the validation loss where there is none. Of each trial it is that of the epoch
+    that was kept, else of the last.
+
+    Trials that failed (their loss was no longer a number, or there was no memory) are in the
+    tables, are left out of every mean, and are counted beside it.
+
+    Args:
+        document: The experiment as plain values, as ``Experiment.to_dict`` gives it.
+        finished: Its trials in their order. A sequence that reads them when they are asked for
+            keeps memory small: only ``table`` and ``curves`` hold more than a few numbers of each.
+        experiment: The experiment itself, which :meth:`replay` needs.
+
+    >>> from secchi.cohort.curve import Curve
+    >>> from secchi.experiments.trials import Finished, Trial
+    >>> from secchi.training.history import Outcome
+    >>> import numpy as np
+    >>> def made(lr, repeat):
+    ...     loss = np.array([1.0, 0.5 + lr + 0.01 * repeat])
+    ...     curve = Curve(loss, loss, {}, Outcome.COMPLETED, 2, None)
+    ...     return Finished(Trial({"lr": lr}, repeat), curve, None, 0.1)
+    >>> result = Result({"name": "toy"}, [made(lr, r) for r in range(3) for lr in (0.1, 0.2)])
+    >>> print(result)
+    toy: 6 trials (2 settings × 3 repeats), none failed
+    best of 2 settings: lr = 0.1
+    validation loss: 0.6100 (95 % interval 0.5852 to 0.6348), 3 repeats
+    ahead of the next, lr = 0.2, by 0.1000 (95 % interval 0.1000 to 0.1000): beyond the noise
+    after choosing, without its luck: 0.6100 (optimism 0.0000); the luck of these validation rows \
+stays in it
+    """
+
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        finished: "Sequence[Finished]",
+        experiment: "Experiment | None" = None,
+    ) -> None:
+        self.document = document
+        self.finished = finished
+        self.experiment = experiment
+
+    def __len__(self) -> int:
+        return len(self.finished)
+
+    # ---------------------------------------------------------------- trials and tables
+
+    @property
+    def trials(self) -> "tuple[Trial, ...]":
+        """Which trials there are; a trial's number is its place."""
+        return self._collected.trials
+
+    @property
+    def failed(self) -> "tuple[Trial, ...]":
+        """The trials that failed."""
+        pairs = zip(self.trials, self._collected.failed, strict=True)
+        return tuple(trial for trial, failed in pairs if failed)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors that have more than one value."""
+        return self._collected.varied
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What can be asked for by name."""
+        return self._collected.measures
+
+    def curve(self, number: int) -> "Curve":
+        """The curve of a trial, by its number.
+
+        Raises:
+            DataError: There is no such trial.
+        """
+        return self._trial(number).curve
+
+    @cached_property
+    def final(self) -> "pd.DataFrame":
+        """One row a trial.
+
+        Columns: ``trial`` (its number), the factors, ``repeat``, ``train_loss``, ``valid_loss``,
+        ``valid_<metric>``, ``outcome``, ``epochs`` (how many it was trained; ``trained_epochs``
+        where ``epochs`` is a factor), and ``kept`` (the epoch whose weights were kept; nothing for
+        the last). Values are those of the epoch that was kept, else of the last; NaN where a trial
+        failed before the first epoch ended. Values of factors that are neither numbers nor truth
+        values are text.
+        """
+        return final_frame(self._collected)
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """One row a trial and epoch: the same columns up to the metrics, and ``epoch`` from 0.
+
+        Made anew each time: 10,000 trials of 500 epochs are five million rows.
+        """
+        return whole_frame(self._collected, self.finished)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write :attr:`table` as a Parquet file, whole or not at all.
+
+        Raises:
+            DataError: The package pyarrow is not installed.
+        """
+        write_parquet(lambda: self.table, Path(os.path.abspath(os.fspath(path))))
+
+    # ---------------------------------------------------------------- questions
+
+    def mean(self, measure: str | None = None, *by: str) -> Means:
+        """Means over repeats with their 95 % intervals, paired differences among them.
+
+        Args:
+            measure: What; see the class.
+            by: The factors that tell groups apart; over all others means are taken. None takes
+                every factor.
+
+        Raises:
+            SpecError: There is no such measure or factor.
+        """
+        return means_of(self._collected, self._measure(measure), self._by(by))
+
+    def curves(self, measure: str | None = None, *by: str) -> MeanCurves:
+        """Means over repeats after every epoch; arguments as of :meth:`mean`."""
+        measure, by = self._measure(measure), self._by(by)
+        return mean_curves(self._collected, self.finished, measure, by)
+
+    def gap(self, *by: str) -> MeanCurves:
+        """The generalisation gap by epoch: the validation loss less the training loss.
+
+        The training loss is a mean over an epoch in which the weights were changing, with dropout:
+        early, or with much dropout, the gap is below zero.
+        """
+        return self.curves(GAP, *by)
+
+    def failures(self, *by: str) -> Failures:
+        """The share of trials that failed, with intervals, and at which values; as :meth:`mean`."""
+        return failures_of(self._collected, self._by(by))
+
+    def rank(self, measure: str | None = None) -> Ranking:
+        """All settings in order, and which of them cannot be told from the first.
+
+        Settings are compared with the first over the repeats that both have; the formulas stand at
+        :func:`secchi.experiments.ranking.compare`. With fewer than three repeats nothing is said
+        about noise.
+        """
+        return ranking_of(self._collected, self._measure(measure))
+
+    def best(self, measure: str | None = None) -> Best:
+        """The best setting, by how much it leads, and how much of its score is luck.
+
+        A setting of which no trial failed, where there is one. The best of many looks better than
+        it is, for it was chosen by the same scores: choosing on all repeats but one and scoring on
+        that one tells by how much. Where all repeats have the same validation rows, what choosing
+        gained on those rows stays in the score; ``resplit=True`` takes it out.
+
+        Raises:
+            DataError: No trial came to an end.
+        """
+        found = best_of(self._collected, self._measure(measure), self._same_rows)
+        if found is None:
+            raise DataError("no trial came to an end, so none is best; result.failures() says more")
+        return found
+
+    def effects(self, measure: str | None = None) -> Effects:
+        """How much each factor matters, and each two together; what is noise is called so.
+
+        The formulas stand at :func:`secchi.experiments.variance.variance_of`.
+        """
+        return effects_of(self._collected, self._measure(measure))
+
+    def replay(self, trial: "int | Trial") -> Replay:
+        """Train a trial alone, by the ordinary loop, and compare it with what was kept.
+
+        Args:
+            trial: It, or its number.
+
+        Raises:
+            DataError: There is no such trial, or the experiment is not at hand.
+        """
+        number = self.trials.index(trial) if trial in self.trials else trial
+        if self.experiment is None:
+            raise DataError(
+                "this result was read without its data; Experiment.from_dict(result.document), or "
+                "the experiment as it was written, has run(store) and replays its trials"
+            )
+        return replayed(self._trial(number), self.experiment)
+
+    # ---------------------------------------------------------------- figures
+
+    def plot(
+        self, x: str, y: str | None = None, color: str | None = None, smooth: int | None = None
+    ) -> "Figure":
+        """Draw means with their intervals over repeats.
+
+        Args:
+            x: A factor; or ``"epoch"``, for curves.
+            y: The measure.
+            color: A factor with a line for each value.
+            smooth: Over how many epochs, or values of ``x``, to smooth (an odd number); the figure
+                says so. None does not.
+        """
+        by = () if color is None else (color,)
+        if x == "epoch":
+            course = mean_curves(
+                self._collected, self.finished, self._measure(y), self._checked(by)
+            )
+            return (course if smooth is None else course.smoothed(smooth)).plot()
+        found = self.mean(y, x, *by)
+        return (found if smooth is None else found.smoothed(smooth)).plot()
+
+    def heatmap(self, x: str, y: str, measure: str | None = None) -> "Figure":
+        """Draw means over two factors, ``x`` from left to right and ``y`` from bottom to top."""
+        return self.mean(measure, y, x).heatmap()
+
+    def plot_effects(self, measure: str | None = None) -> "Figure":
+        """Draw how much each factor matters."""
+        return self.effects(measure).plot()
+
+    def plots(self, folder: str | os.PathLike[str], measure: str | None = None) -> list[Path]:
+        """Draw what a design lends itself to, as PNG files in a folder.
+
+        Args:
+            folder: Is made where it is not there.
+            measure: What the figures are of, but for those of losses.
+
+        Returns:
+            The files, in the order in which they are best looked at.
+        """
+        from secchi.experiments.plots import draw
+
+        return draw(self, Path(os.path.abspath(os.fspath(folder))), self._measure(measure))
+
+    # ---------------------------------------------------------------- in words
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        collected = self._collected
+        what = counted(len(collected.settings), "setting", "settings")
+        repeats = counted(len(collected.repeats), "repeat", "repeats")
+        failed = "" if self.failed else ", none failed"
+        name = self.document.get("name") or "experiment"
+        trials = counted(len(self), "trial", "trials")
+        lines = [f"{name}: {trials} ({what} × {repeats}){failed}"]
+        if self.failed:
+            lines.append(self._failing().verdict)
+        found = best_of(collected, self._measure(None), self._same_rows) if len(self) else None
+        return "\n".join([*lines, *([] if found is None else [str(found)])])
+
+    # ---------------------------------------------------------------- helpers
+
+    def _failing(self) -> Failures:
+        """The failures by the factor whose values tell most about them."""
+        found = [self.failures(name) for name in self.factors] or [self.failures()]
+        return max(found, key=lambda one: float((one.runs * one.share**2).sum()))
+
+    @cached_property
+    def _collected(self) -> Collected:
+        return Collected.of(self.finished)
+
+    @property
+    def _same_rows(self) -> bool:
+        """Whether every repeat has the same validation rows."""
+        made = "made" in self.document.get("data", ())
+        return not (made or self.document.get("resplit", False))
+
+    def _measure(self, measure: str | None) -> str:
+        known = self._collected.measures
+        if measure is None:
+            metrics = [name for name in known if name.startswith("valid_") and name != "valid_loss"]
+            return metrics[0] if metrics else "valid_loss"
+        check_measure(measure, known)
+        return measure
+
+    def _by(self, by: tuple[str, ...]) -> tuple[str, ...]:
+        return self._checked(by) or self._collected.varied
+
+    def _checked(self, by: tuple[str, ...]) -> tuple[str, ...]:
+        check_factors(by, self._collected.factors)
+        return by
+
+    def _trial(self, number: Any) -> "Finished":
+        if not (is_whole(number) and 0 <= number < len(self)):
+            raise DataError(
+                f"there is no trial {number!r}; they are numbered from 0 to {len(self) - 1:,}"
+            )
+        found: Finished = self.finished[number]
+        return found

@@ -1,0 +1,189 @@
+"""An experiment as it runs: take a share of the trials, train it, keep it, take the next."""
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secchi.cohort.curve import Curve
+from secchi.cohort.loop import train_members
+from secchi.cohort.plan import plan
+from secchi.console import Console
+from secchi.errors import SecchiError, SpecError
+from secchi.experiments.experiment_plan import ExperimentPlan as ExperimentPlan
+from secchi.experiments.experiment_plan import plan_of as plan_of
+from secchi.experiments.result import Result
+from secchi.experiments.shares import Pace, members_that_fit
+from secchi.experiments.store import Store, absolute
+from secchi.experiments.trials import Finished, Trial
+from secchi.features.runtimes import cores
+from secchi.text import counted
+from secchi.values import is_whole
+
+if TYPE_CHECKING:
+    from secchi.data.folders import Progress
+    from secchi.experiments.experiment import Experiment
+
+POLL_SECONDS = 0.5
+"""Between two looks at what other processes have left."""
+
+
+def run(
+    experiment: "Experiment",
+    store: str | os.PathLike[str] | None = None,
+    *,
+    jobs: int | None = None,
+    fresh: bool = False,
+    console: Console | None = None,
+) -> Result:
+    """Train every trial of an experiment that is not finished yet.
+
+    Whatever ends this process, the same call goes on from the last share of trials that was kept,
+    which takes about two seconds. Several processes can run the same experiment on one file: they
+    share the trials, and each returns when all are finished.
+
+    Args:
+        experiment: What to train.
+        store: The file that keeps what is finished; None: memory.
+        jobs: Threads; None: the cores that this process may use.
+        fresh: Start anew: a file that is there is renamed, not deleted.
+        console: Where lines and progress go; None takes standard output.
+
+    Raises:
+        SpecError: ``jobs`` is no whole number from 1 on.
+        SecchiError: The store is of another experiment, or cannot be written; or it is to be
+            started anew and another process is at work on it.
+    """
+    if jobs is not None and not (is_whole(jobs) and jobs >= 1):
+        raise SpecError("this run cannot be", [f"jobs is {jobs!r}, which is not 1 or more"])
+    console = console or Console()
+    if fresh and store is not None and (kept_as := moved_aside(absolute(store))):
+        console.line(f"starting anew; what was in {absolute(store)} is kept as {kept_as}")
+    kept = Store.open(store, experiment.to_dict(), experiment.fingerprint())
+    trials = experiment.trials
+    kept.add(trials)
+    _Run(experiment, trials, kept, jobs or cores(), console).go_on()
+    return Result(kept.document, kept.finished([trial.key for trial in trials]), experiment)
+
+
+def moved_aside(path: Path) -> Path | None:
+    """Rename a store: ``wine.sqlite`` to ``wine.1.sqlite``, or the next number that is free.
+
+    Returns:
+        Its new name; None where there is none.
+
+    Raises:
+        SecchiError: A process is at work on it, or it is no store.
+    """
+    if not path.exists() or path.stat().st_size == 0:  # nothing was kept before a kill
+        return None
+    # Reading it also brings a change that a killed process left half written to its end, which
+    # the file could not be renamed without.
+    if others := Store.read(path).others():
+        raise SecchiError(f"{others[0]} is at work on {path}; end it first, or name another store")
+    number = 1
+    while (target := path.with_suffix(f".{number}{path.suffix}")).exists():
+        number += 1
+    path.rename(target)
+    return target
+
+
+class _Run:
+    """The trials of an experiment on their way into a store."""
+
+    def __init__(
+        self,
+        experiment: "Experiment",
+        trials: Sequence[Trial],
+        store: Store,
+        threads: int,
+        console: Console,
+    ) -> None:
+        self._experiment = experiment
+        self._trials = {trial.key: trial for trial in trials}
+        self._store = store
+        self._threads = threads
+        self._console = console
+        self._tables = experiment.tables()
+        self._pace = Pace(threads)
+        self._waits_for: list[str] = []
+
+    def go_on(self) -> None:
+        """Train until every trial is finished, here or by another process."""
+        if done := self._finished():
+            self._console.line(f"{self._of_all(done)} finished before, in {self._store.path}")
+        try:
+            with self._store.working(), self._console.progress("training", "networks") as show:
+                while (done := self._finished()) < len(self._trials):
+                    if show:
+                        show(done, len(self._trials))
+                    free = [key for key in self._store.pending() if key in self._trials]
+                    if free:
+                        self._train_some(free, done, show)
+                    else:
+                        self._wait(len(self._trials) - done)
+        except KeyboardInterrupt:
+            self._tell_of_interruption()
+            raise
+
+    def _finished(self) -> int:
+        """How many of the trials are."""
+        return sum(key in self._trials for key in self._store.finished_keys())
+
+    def _train_some(self, free: Sequence[str], done: int, show: "Progress | None") -> None:
+        """Claim a share of the trials that are free, train it and keep it."""
+        processes = 1 + len(self._store.others())  # towards the end each should find something
+        most = max(self._pace.least, math.ceil(len(free) / processes))
+        trials = [
+            self._trials[key] for key in self._store.claim(free[: min(self._pace.size, most)])
+        ]
+        if not trials:
+            return  # another process was faster
+        metrics = self._experiment.metrics
+        members = members_that_fit(self._experiment, trials, self._tables)
+        planned = plan(members, metrics)
+        in_step = bool(planned.cohorts)
+        count = self._pace.cut(len(members), planned.seconds, in_step=in_step)
+        estimated = planned.seconds * count / len(members)
+        if count < len(trials):
+            self._store.release(trial.key for trial in trials[count:])
+        ended: list[tuple[int, Curve]] = []
+
+        def note(place: int, curve: Curve) -> None:
+            ended.append((place, curve))
+            if show:
+                show(done + len(ended), len(self._trials))
+
+        start = time.perf_counter()
+        try:
+            train_members(members[:count], metrics, threads=self._threads, done=note)
+        finally:  # an interruption keeps what has ended
+            seconds = time.perf_counter() - start
+            reasons, each = dict(planned.alone), seconds / max(len(ended), 1)
+            self._store.finish(
+                Finished(trials[place], curve, reasons.get(place), each) for place, curve in ended
+            )
+        self._pace.note(count, estimated, seconds)
+
+    def _wait(self, left: int) -> None:
+        """Wait a moment for other processes, and say so where that is news."""
+        holders = [str(session) for session in self._store.others()]
+        if holders and holders != self._waits_for:
+            networks = counted(left, "network", "networks")
+            self._console.line(f"{networks} left, held by {', '.join(holders)}; waiting for them")
+            self._waits_for = holders
+        time.sleep(POLL_SECONDS)
+
+    def _tell_of_interruption(self) -> None:
+        done, path = self._finished(), self._store.path
+        then = (
+            "nothing of it is kept; with a store=, the same call would go on"
+            if path is None
+            else f"they are kept in {path}, and the same call goes on"
+        )
+        self._console.line(f"interrupted: {self._of_all(done)} are finished; {then}")
+
+    def _of_all(self, done: int) -> str:
+        return f"{done:,} of {counted(len(self._trials), 'network', 'networks')}"

@@ -1,0 +1,47 @@
+"""In what two experiments differ, in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+EXTENDED = ("vary", "repeats", "design", "samples", "name")
+"""Parts of an experiment that say which trials it has, not what a trial is."""
+
+
+def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Each value, but for those of :data:`EXTENDED`, that is not the same in two experiments.
+
+    Args:
+        kept: The experiment in a file, as plain JSON values.
+        wanted: Another one, likewise.
+
+    >>> kept = {"training": {"lr": 0.1, "seed": 0}, "repeats": 5}
+    >>> differences(kept, {"training": {"lr": 0.2, "seed": 0}, "repeats": 9})
+    ['training.lr is 0.2 and was 0.1']
+    """
+    return [
+        _ROWS if name == "data.fingerprint" else f"{name} is {_short(new)} and was {_short(old)}"
+        for name, old, new in _differing(kept, wanted)
+        if name.split(".")[0] not in EXTENDED
+    ]
+
+
+def _differing(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if old == new:
+        return
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        inside = f"{name}." if name else ""
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differing(old.get(key), new.get(key), inside + key)
+    else:
+        yield name, old, new
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+_ROWS = "the rows of the data are others"
+
+_LONGEST = 60
+"""Characters of a value in a message."""

@@ -1,0 +1,135 @@
+"""Effects of factors: against the analysis of variance by hand, and what noise is called."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from secchi.experiments.variance import levels, variance_of
+
+GRID = [
+    {"lr": lr, "depth": depth, "optimizer": name}
+    for lr in (0.01, 0.1, 1.0)
+    for depth in (1, 2)
+    for name in ("sgd", "adam")
+]
+
+
+def test_a_balanced_grid_has_the_ordinary_analysis_of_variance() -> None:
+    values = np.random.default_rng(0).normal(size=(6, 5))
+    values[:3] += 1
+    one, other = np.repeat([0, 1], 3), np.tile([0, 1, 2], 2)
+    found = variance_of(values, [one, other])
+    cells = values.reshape(2, 3, 5)
+    grand, total = values.mean(), ((values - values.mean()) ** 2).sum()
+    first = 15 * ((cells.mean(axis=(1, 2)) - grand) ** 2).sum()
+    second = 10 * ((cells.mean(axis=(0, 2)) - grand) ** 2).sum()
+    both = 5 * ((cells.mean(axis=2) - grand) ** 2).sum() - first - second
+    repeats = 6 * ((values.mean(axis=0) - grand) ** 2).sum()
+    noise = total - first - second - both - repeats
+    for part, squares, freedom in zip(found.parts, (first, second, both), (1, 2, 2), strict=True):
+        assert part.share == pytest.approx(squares / total)
+        assert part.freedom == freedom
+        f = (squares / freedom) / (noise / 20)
+        assert part.p == pytest.approx(stats.f.sf(f, freedom, 20))
+    assert (found.repeat, found.rest) == pytest.approx((repeats / total, noise / total))
+    assert found.balanced
+
+
+def test_without_balance_it_is_least_squares() -> None:
+    random = np.random.default_rng(1)
+    codes = [random.integers(0, 3, 20), random.integers(0, 2, 20)]
+    values = random.normal(size=(20, 3)) + codes[0][:, None]
+    values[4, 1] = np.nan
+    found = variance_of(values, codes)
+    assert not found.balanced
+    weights = np.sqrt(np.isfinite(values).sum(axis=1))
+    columns = [np.eye(code.max() + 1)[code] for code in codes]
+
+    def left(*parts: np.ndarray) -> float:
+        design = np.hstack([np.ones((20, 1)), *parts]) * weights[:, None]
+        target = found.means * weights
+        fit = design @ np.linalg.lstsq(design, target, rcond=None)[0]
+        return float(((target - fit) ** 2).sum())
+
+    total = np.nansum((values - np.nanmean(values)) ** 2)
+    assert found.parts[0].share == pytest.approx((left(columns[1]) - left(*columns)) / total)
+    assert found.parts[1].share == pytest.approx((left(columns[0]) - left(*columns)) / total)
+    pair = (columns[0][:, :, None] * columns[1][:, None]).reshape(20, -1)
+    assert found.parts[2].share == pytest.approx((left(*columns) - left(*columns, pair)) / total)
+
+
+def test_what_matters_is_found_and_noise_is_called_noise(make_result) -> None:
+    random = np.random.default_rng(2)
+    lr = np.array([setting["lr"] for setting in GRID])
+    depth = np.array([setting["depth"] for setting in GRID])
+    effect = 0.1 * np.log10(lr) + 0.05 * (depth == 2) * (lr == 1)
+    values = effect[:, None] + random.normal(0, 0.2, 6) + random.normal(0, 0.01, (12, 6))
+    found = make_result(GRID, values).effects("valid_accuracy")
+    assert found.effects[0].name == "lr"
+    assert found["lr"].range == pytest.approx(0.225, abs=0.03)
+    named = {one.name for one in found.effects if one.beyond_noise}
+    assert named == {"lr", "depth", "lr × depth"}
+    shares = sum(one.share for one in found.effects) + found.repeat + found.rest
+    assert shares == pytest.approx(1)
+    assert found.balanced
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_where_nothing_matters_a_finding_is_rare(make_result, repeats: int) -> None:
+    random, findings = np.random.default_rng(3), 0
+    for _ in range(200):
+        values = random.normal(0, 1, repeats) + random.normal(size=(12, repeats))
+        found = make_result(GRID, values, epochs=1).effects("valid_accuracy")
+        findings += any(one.beyond_noise for one in found.effects)
+    assert findings / 200 <= 0.085
+
+
+def test_with_one_repeat_interactions_stand_for_noise(make_result) -> None:
+    found = make_result(GRID, np.random.default_rng(4).random((12, 1))).effects()
+    tested = {one.name: not np.isnan(one.p) for one in found.effects}
+    assert tested == {
+        **dict.fromkeys(("lr", "depth", "optimizer"), True),
+        **{" × ".join(pair): False for pair in itertools.combinations(GRID[0], 2)},
+    }
+
+
+def test_numbers_of_a_random_design_are_taken_together(make_result) -> None:
+    random = np.random.default_rng(5)
+    settings = [{"lr": float(lr), "depth": int(d)} for lr, d in random.random((60, 2)) * [1, 3]]
+    values = np.array([[setting["lr"]] for setting in settings]) + random.normal(0, 0.1, (60, 3))
+    found = make_result(settings, values).effects("valid_accuracy")
+    assert found.binned == ("lr",)
+    assert found["lr"].freedom == 4
+    assert found["lr"].beyond_noise
+    assert not found["depth"].beyond_noise
+    assert "neighbouring values were taken together: lr" in str(found)
+
+
+def test_levels_of_a_grid_are_its_values() -> None:
+    codes, cut = levels([[0.1, 0.2] * 10, ["a"] * 10 + ["b"] * 10], repeats=1)
+    assert [code.max() for code in codes] == [1, 1]
+    assert cut == [False, False]
+    many = list(range(40))
+    assert levels([many], repeats=3)[1] == [False]
+    assert levels([many], repeats=1)[1] == [True]
+
+
+def test_settings_that_all_failed_are_left_out_and_told(make_result) -> None:
+    values = np.random.default_rng(6).random((12, 4))
+    found = make_result(GRID, values, lambda s, r: s["lr"] == 1.0).effects("valid_accuracy")
+    assert found.left_out == 4
+    assert found["lr"].freedom == 1
+    assert found.balanced
+    assert "4 settings left out" in str(found)
+
+
+def test_where_nothing_varies_there_is_nothing_to_say(make_result) -> None:
+    found = make_result([{"lr": 0.1}], np.random.default_rng(7).random((1, 4))).effects()
+    assert found.effects == ()
+    assert found.verdict == "nothing varies, so nothing has an effect"
+    every = make_result(GRID, np.ones((12, 3)), lambda s, r: True).effects()
+    assert (every.effects, every.left_out) == ((), 12)

@@ -1,0 +1,152 @@
+"""Rankings and the best: ties in the null case, real leads, power, and the luck of choosing."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from secchi.experiments.best import left_out_score
+from secchi.experiments.ranking import compare
+
+LRS = [{"lr": float(lr)} for lr in range(10)]
+
+
+def test_of_equal_settings_nearly_all_are_ties(make_result) -> None:
+    """Any given one is among the first and its ties in at least 95 % of experiments."""
+    random, tied, times = np.random.default_rng(0), 0, 300
+    for _ in range(times):
+        values = random.normal(0.5, 0.1, (10, 6)) + random.normal(0, 0.3, 6)
+        found = make_result(LRS, values, epochs=1).rank("valid_accuracy")
+        kept = (found.settings[0], *found.ties)
+        tied += any(one.setting["lr"] == 4.0 for one in kept)
+    assert tied / times >= 0.95
+
+
+def test_the_truly_best_is_kept_where_others_are_worse(make_result) -> None:
+    random, kept, first = np.random.default_rng(1), 0, 0
+    truth = np.full(10, 0.5)
+    truth[[3, 7]] = 0.6
+    for _ in range(300):
+        values = truth[:, None] + random.normal(0, 0.05, (10, 6))
+        found = make_result(LRS, values, epochs=1).rank("valid_accuracy")
+        kept += any(one.setting["lr"] == 3.0 for one in (found.settings[0], *found.ties))
+        first += found.settings[0].setting["lr"] in (3.0, 7.0)
+    assert kept / 300 >= 0.95
+    assert first / 300 > 0.95
+
+
+def test_a_real_lead_is_called_one(make_result) -> None:
+    random = np.random.default_rng(2)
+    values = random.normal(0, 0.3, 8) + random.normal(0, 0.01, (10, 8))
+    values[6] += 0.1
+    result = make_result(LRS, values)
+    found = result.rank("valid_accuracy")
+    assert found.settings[0].setting == {"lr": 6.0}
+    assert not found.ties
+    assert found.verdict == "lr = 6 is first, beyond the noise"
+    second = found.settings[1]
+    paired = stats.ttest_rel(values[6], values[int(second.setting["lr"])])
+    assert second.behind == pytest.approx(
+        values[6].mean() - values[int(second.setting["lr"])].mean()
+    )
+    interval = paired.confidence_interval()
+    assert (second.behind_low, second.behind_high) == pytest.approx((interval.low, interval.high))
+    best = result.best("valid_accuracy")
+    assert best.real is True
+    assert best.next == second
+    assert "beyond the noise" in str(best)
+
+
+def test_less_loss_is_better(make_result) -> None:
+    values = np.linspace(0, 0.9, 10)[:, None] + np.random.default_rng(3).normal(0, 0.001, (10, 4))
+    result = make_result(LRS, values)
+    for measure in ("valid_loss", "valid_accuracy"):
+        found = result.rank(measure)
+        assert [one.setting["lr"] for one in found.settings] == list(range(9, -1, -1))
+        assert all(one.behind > 0 for one in found.settings[1:])
+
+
+def test_corrected_p_values_are_those_of_holm() -> None:
+    behind = np.random.default_rng(4).normal(0.05, 0.1, (5, 8))
+    p = compare(behind)[3]
+    raw = stats.ttest_1samp(behind, 0, axis=1).pvalue
+    order, largest = np.argsort(raw), 0.0
+    for place, one in enumerate(order):
+        largest = max(largest, min(1.0, raw[one] * (5 - place)))
+        assert p[one] == pytest.approx(largest)
+
+
+@pytest.mark.parametrize("spread", [0.5, 2.0, 8.0])
+def test_so_many_more_repeats_would_settle_a_tie(spread: float) -> None:
+    """The power of a paired t-test with so many repeats is 80 %, from the noncentral t."""
+    behind = np.array([[1.0, -1.0, 1.0, -1.0, 0.0]]) * spread
+    behind += 1 - behind.mean()
+    settings = np.vstack([behind, behind, behind])
+    more = compare(settings)[4]
+    deviation = behind.std(ddof=1)
+    needed = int(more[0]) + 5
+
+    def power(n: int) -> float:
+        threshold = stats.t.isf(0.05 / 3 / 2, n - 1)
+        return float(stats.nct.sf(threshold, n - 1, math.sqrt(n) / deviation))
+
+    assert power(needed) == pytest.approx(0.8, abs=0.03) or needed == 6
+    if needed > 8:
+        assert power(needed - 3) < 0.8 < power(needed + 2)
+
+
+def test_with_one_repeat_nothing_is_said_about_noise(make_result) -> None:
+    result = make_result(LRS, np.random.default_rng(5).random((10, 1)))
+    found = result.rank("valid_accuracy")
+    assert not found.ties
+    assert "with one repeat nothing can be said about noise" in found.verdict
+    best = result.best("valid_accuracy")
+    assert best.real is None
+    assert math.isnan(best.corrected)
+    assert "cannot be known with one repeat" in str(best)
+    json.dumps([found.to_dict(), best.to_dict()], allow_nan=False)
+
+
+def test_two_repeats_are_too_few(make_result) -> None:
+    found = make_result(LRS, np.random.default_rng(6).random((10, 2))).rank()
+    assert "two repeats are too few" in found.verdict
+
+
+def test_settings_that_fail_come_last_and_are_not_compared(make_result) -> None:
+    values = np.linspace(0, 0.9, 10)[:, None] + np.random.default_rng(7).normal(0, 0.1, (10, 5))
+    result = make_result(LRS, values, lambda s, r: s["lr"] == 8.0 or (s["lr"] == 9.0 and r == 0))
+    found = result.rank("valid_accuracy")
+    order = [one.setting["lr"] for one in found.settings]
+    assert order[-2:] == [9.0, 8.0]
+    assert [math.isnan(one.p) for one in found.settings[-2:]] == [True, True]
+    assert result.best("valid_accuracy").among == 8
+
+
+def test_the_luck_of_choosing_is_taken_out(make_result) -> None:
+    """Of equal settings the best looks better than all; its corrected score does not."""
+    random, raw, corrected = np.random.default_rng(8), [], []
+    for _ in range(300):
+        best = make_result(LRS, random.normal(0.5, 0.1, (10, 5)), epochs=1).best("valid_accuracy")
+        raw.append(best.mean)
+        corrected.append(best.corrected)
+    assert np.mean(raw) > 0.56
+    assert np.mean(corrected) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_choice_is_scored_where_it_had_no_part() -> None:
+    values = np.random.default_rng(9).random((4, 6))
+    scores = []
+    for left in range(6):
+        others = np.delete(values, left, axis=1).mean(axis=1)
+        scores.append(values[others.argmin(), left])
+    assert left_out_score(values, lower=True) == pytest.approx(np.mean(scores))
+    assert math.isnan(left_out_score(values[:, :1], lower=True))
+
+
+def test_what_stays_of_the_luck_is_said(make_result) -> None:
+    values = np.random.default_rng(10).random((10, 4))
+    assert "validation rows stays" in str(make_result(LRS, values).best())
+    assert "validation rows stays" not in str(make_result(LRS, values, resplit=True).best())
+    assert "stays" not in str(make_result(LRS, values, data={"made": {}}).best())

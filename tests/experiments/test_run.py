@@ -1,0 +1,257 @@
+"""Running an experiment: what is trained, what is kept, what goes on, and what is told."""
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from secchi.cohort.alone import train_alone
+from secchi.console import Console
+from secchi.data.synthetic import Line
+from secchi.errors import SecchiError, SpecError
+from secchi.experiments import run as run_module
+from secchi.experiments.experiment import Experiment
+from secchi.experiments.run import plan_of, run
+from secchi.experiments.store import Counts, Store
+from secchi.models.mlp import MLP
+from secchi.training.spec import Training
+
+RATES = (0.01, 0.1)
+QUIET = Console(quiet=True)
+
+
+def experiment(rates: Sequence[float] = RATES, repeats: int = 2, **more: Any) -> Experiment:
+    training = Training("sgd", lr=0.1, epochs=2, batch_size=16, **more)
+    return Experiment(Line(rows=30), MLP([2]), training, {"lr": rates}, repeats=repeats)
+
+
+class Heard(Console):
+    """Keeps what is told and shown."""
+
+    def __init__(self) -> None:
+        self._text = io.StringIO()
+        super().__init__(self._text)
+        self.shown: list[tuple[int, int]] = []
+
+    @property
+    def text(self) -> str:
+        return self._text.getvalue()
+
+    @contextlib.contextmanager
+    def progress(self, title: str, what: str = "pictures") -> Iterator[Any]:
+        yield lambda done, total: self.shown.append((done, total))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "line.sqlite"
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many networks are trained, one number a share."""
+    counts: list[int] = []
+    train_members = run_module.train_members
+
+    def counted(members: Sequence[Any], *given: Any, **named: Any) -> Any:
+        counts.append(len(members))
+        return train_members(members, *given, **named)
+
+    monkeypatch.setattr(run_module, "train_members", counted)
+    return counts
+
+
+def same(one: Any, other: Any) -> bool:
+    pd.testing.assert_frame_equal(one.final, other.final, check_exact=True)
+    return True
+
+
+# ---------------------------------------------------------------- what is trained and kept
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_every_trial_is_trained_as_it_would_be_alone(path: Path, kept: bool) -> None:
+    made = experiment()
+    result = run(made, path if kept else None, console=QUIET)
+    assert list(result.final["trial"]) == [0, 1, 2, 3]
+    finished = Store.read(path).finished() if kept else result.finished
+    assert [each.trial for each in finished] == list(made.trials)
+    tables = made.tables()
+    for each in finished:
+        alone = train_alone(made.member(each.trial, tables), made.metrics)
+        assert each.curve.valid_loss == pytest.approx(alone.valid_loss, rel=1e-5)
+        assert list(each.curve.metrics) == list(alone.metrics) == list(made.metrics)
+        assert each.seconds > 0
+
+
+def test_what_trains_alone_is_kept_with_the_reason(path: Path) -> None:
+    made = Experiment(
+        Line(rows=30), MLP([2]), Training(epochs=1), {"activation": ["relu", "prelu"]}
+    )
+    run(made, path, console=QUIET)
+    together, alone = Store.read(path).finished()
+    assert together.alone is None
+    assert alone.alone
+
+
+def test_only_what_is_new_is_trained(path: Path, trained: list[int]) -> None:
+    first = run(experiment(), path, console=QUIET)
+    assert sum(trained) == 4
+    assert same(run(experiment(), path, console=QUIET), first)
+    assert sum(trained) == 4
+    more = run(experiment((*RATES, 0.05), 3), path, console=QUIET)
+    assert sum(trained) == 9
+    assert same(more, run(experiment((*RATES, 0.05), 3), console=QUIET))
+    # Those that are not asked for any more stay, and are not in the result.
+    assert same(run(experiment(), path, console=QUIET), first)
+    assert Store.read(path).counts() == Counts(9, 9, 0)
+
+
+def test_another_experiment_is_refused(path: Path) -> None:
+    run(experiment(), path, console=QUIET)
+    with pytest.raises(SecchiError, match=r"training\.l1 is 0\.1 and was 0\.0; give the store"):
+        run(experiment(l1=0.1), path, console=QUIET)
+
+
+def test_anew_keeps_the_old_file_under_another_name(path: Path, trained: list[int]) -> None:
+    for count in (4, 8, 12):
+        heard = Heard()
+        run(experiment(l1=0.01 * count), path, fresh=True, console=heard)
+        assert sum(trained) == count
+    assert "starting anew" in heard.text
+    assert "line.2.sqlite" in heard.text
+    kept = {place.name for place in path.parent.glob("*.sqlite")}
+    assert kept == {"line.sqlite", "line.1.sqlite", "line.2.sqlite"}
+    assert Store.read(path.with_name("line.1.sqlite")).document["training"]["l1"] == 0.04
+
+
+def test_anew_leaves_alone_what_another_process_is_at_work_on_or_wrote(path: Path) -> None:
+    made = experiment()
+    store = Store.open(path, made.to_dict(), made.fingerprint())
+    store.add(made.trials)
+    with store.working():
+        store.claim([made.trials[0].key])
+        with pytest.raises(SecchiError, match=f"process {os.getpid()} on .* is at work on"):
+            run(made, path, fresh=True, console=QUIET)
+    path.write_text("epoch,loss\n" * 1000)
+    with pytest.raises(SecchiError, match="no SQLite file"):
+        run(made, path, fresh=True, console=QUIET)
+    assert path.read_text().startswith("epoch,loss")
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, "2", True])
+def test_jobs_that_cannot_be(jobs: Any) -> None:
+    with pytest.raises(SpecError, match="jobs is"):
+        run(experiment(), jobs=jobs, console=QUIET)
+
+
+# ---------------------------------------------------------------- beside others, and interrupted
+
+
+def test_what_another_holds_is_waited_for_and_taken_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[int]
+) -> None:
+    monkeypatch.setattr(run_module, "POLL_SECONDS", 0.01)
+    made = experiment()
+    other = Store.open(path, made.to_dict(), made.fingerprint())
+    other.add(made.trials)
+    lines: list[str] = []
+
+    class Listening(Heard):
+        def line(self, text: str) -> None:
+            lines.append(text)
+            other.release()
+
+    with other.working():
+        other.claim([trial.key for trial in made.trials[:3]])
+        result = run(made, path, console=Listening())
+    (line,) = lines
+    assert line.startswith(f"3 networks left, held by process {os.getpid()} on ")
+    assert sum(trained) == 4
+    assert same(result, run(made, console=QUIET))
+
+
+def test_an_interruption_keeps_what_has_ended(
+    path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[int]
+) -> None:
+    train_members: Callable[..., Any] = run_module.train_members
+
+    def interrupted(members: Sequence[Any], *given: Any, **named: Any) -> Any:
+        train_members(members[:3], *given, **named)
+        raise KeyboardInterrupt
+
+    heard = Heard()
+    with monkeypatch.context() as once:
+        once.setattr(run_module, "train_members", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(experiment(), path, console=heard)
+    assert "interrupted: 3 of 4 networks are finished; they are kept in" in heard.text
+    assert Store.read(path).counts() == Counts(4, 3, 0)
+    trained.clear()
+    heard = Heard()
+    result = run(experiment(), path, console=heard)
+    assert trained == [1]
+    assert "3 of 4 networks finished before" in heard.text
+    assert same(result, run(experiment(), console=QUIET))
+
+
+def test_an_error_lets_go_of_the_share(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*given: Any, **named: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(run_module, "train_members", fails)
+    with pytest.raises(MemoryError):
+        run(experiment(), path, console=QUIET)
+    assert Store.read(path).counts() == Counts(4, 0, 0)
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def test_progress_counts_the_networks(path: Path) -> None:
+    heard = Heard()
+    run(experiment(), path, console=heard)
+    assert heard.shown == [(done, 4) for done in (0, 1, 2, 3, 4)]
+    assert heard.text == ""
+
+
+def test_the_plan_counts_what_a_run_trains() -> None:
+    made = Experiment(
+        Line(rows=50),
+        MLP([1]),
+        Training("sgd", epochs=5, batch_size=8),
+        {"slope": [-1, 0, 1], "width": [4, 16], "activation": ["relu", "prelu"]},
+        repeats=20,
+    )
+    found = plan_of(made)
+    assert (found.settings, found.repeats, found.trials) == (12, 20, 240)
+    assert sum(each.networks for each in (*found.cohorts, *found.alone)) == 240
+    assert sum(each.networks for each in found.alone) == 120
+    (step,) = found.cohorts
+    assert "1 hidden layer (relu)" in step.words
+    (reason,) = found.alone
+    assert f"120 alone: {reason.words}" in str(found)
+    assert found.seconds > 0
+    assert found.nbytes > 0
+    assert "240 networks: 12 settings, 20 repeats" in str(found)
+    assert "estimated:" in str(found)
+    assert found.to_dict()["trials"] == 240
+
+
+def test_a_plan_of_many_repeats_looks_at_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = experiment(repeats=5000)
+    asked: list[int] = []
+    plan: Callable[..., Any] = run_module.plan_of.__globals__["plan"]
+
+    def noted(members: Sequence[Any], metrics: Sequence[str]) -> Any:
+        asked.append(len(members))
+        return plan(members, metrics)
+
+    monkeypatch.setitem(run_module.plan_of.__globals__, "plan", noted)
+    assert sum(each.networks for each in plan_of(made).cohorts) == 10_000
+    assert sum(asked) == 256

@@ -1,0 +1,42 @@
+"""Heat maps, bars of effects, and settings in order."""
+
+import io
+
+import numpy as np
+
+from secchi.figures.experiments import effect_bars, factor_grid, ranked_intervals
+
+
+def test_a_heat_map_has_a_second_panel_where_trials_failed() -> None:
+    grid = np.array([[0.5, np.nan], [0.7, 0.8]])
+    sides = (["1", "2"], ["0.1", "1"])
+    calm = factor_grid(grid, np.zeros((2, 2)), sides, ("depth", "lr"), "accuracy")
+    assert len(calm.axes) == 2  # the map and its bar
+    assert sorted(text.get_text() for text in calm.axes[0].texts) == ["0.5", "0.7", "0.8"]
+    assert [text.get_text() for text in calm.axes[0].get_yticklabels()] == ["1", "2"]
+    failed = np.array([[0.0, 1.0], [0.0, 0.0]])
+    both = factor_grid(grid, failed, sides, ("depth", "lr"), "accuracy")
+    assert len(both.axes) == 4
+    both.savefig(io.BytesIO(), format="png", dpi=40)
+
+
+def test_rows_go_from_the_bottom_up() -> None:
+    figure = factor_grid(np.eye(2), np.zeros((2, 2)), (["a", "b"], ["c", "d"]), ("y", "x"), "m")
+    low, high = figure.axes[0].get_ylim()
+    assert low < high
+
+
+def test_what_is_beyond_the_noise_has_a_star() -> None:
+    figure = effect_bars({"lr": 0.6, "depth": 0.1}, [True, False], {"the rest": 0.3}, "loss")
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["★ lr", "depth", "the rest"]
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [60, 10, 30]
+
+
+def test_settings_that_tie_with_the_first_are_filled() -> None:
+    mean, low, high = np.array([0.9, 0.8, 0.5]), np.full(3, 0.4), np.full(3, 0.95)
+    figure = ranked_intervals(["a", "b", "c"], mean, low, high, [False, True, False], "m", "note")
+    (axes,) = figure.axes
+    fills = [one.get_markerfacecolor() for one in axes.lines if one.get_marker() == "o"]
+    assert [fill == "white" for fill in fills] == [False, False, True]
+    assert axes.get_title() == "note"
