@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.data.row_keys import row_keys
+from secchi.data.synthetic import Drawn
 from secchi.data.splits import TEST, TRAIN, VALID
 from secchi.data.targets import Aim, read_shares, read_target
 from secchi.data.task import Task
@@ -221,6 +222,31 @@ def read_table(
     if not known.all():
         table = table.take(known)
     return table, notes, [(reason, count) for reason, count in skipped if count]
+
+
+def made_table(drawn: Drawn, name: str) -> Table:
+    """Made-up rows as a table; of these it is known what every column is.
+
+    Args:
+        drawn: The rows.
+        name: What the table is called.
+    """
+    import pandas as pd
+
+    target = drawn.target
+    kind = "class" if target.exclusive else "number"
+    aim = read_target(target.name, drawn.values, kind=kind)
+    inputs = dict(zip(drawn.names, np.ascontiguousarray(drawn.inputs.T), strict=True))
+    return Table(
+        name,
+        pd.DataFrame(inputs, copy=False),
+        Task((aim.target,)),
+        (_everywhere(aim),),
+        np.arange(len(drawn.inputs)),
+        row_keys(inputs | {target.name: drawn.values}),
+        beside=(target.name,),
+        given=tuple(drawn.names),
+    )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from secchi.data.class_weights import class_weights as weights_of
 from secchi.data.label_values import names_of, own_labels, plain, whole_numbers
-from secchi.data.read_table import Roles, Table, read_table
+from secchi.data.read_table import Roles, Table, made_table, read_table
 from secchi.data.seal import Seal
 from secchi.data.splits import TEST, TRAIN, VALID, folds
 from secchi.data.splitting import Splitting, note_on_order, parted, parted_at, strata, together
@@ -254,22 +254,19 @@ class TableData:
             what: Which, such as ``Qwerties(classes=3)``; see :mod:`secchi.data.synthetic`.
             seed: Names the rows that are drawn, and how they are parted.
             repeat: Likewise; the number of a repetition.
-            **options: As for :meth:`from_frame`.
+            **options: How they are parted and scaled, as for :meth:`from_frame`.
+
+        Raises:
+            SpecError: Options that do not exist.
 
         >>> from secchi.data.synthetic import Qwerties
         >>> TableData.made(Qwerties(classes=2, rows=100))
         <Qwerties: 80 rows to train, 20 to validate; 2 columns tell class (A, B)>
         """
-        drawn = what.draw(seed, repeat)
-        task = "class" if drawn.target.exclusive else "number"
-        return cls.from_arrays(
-            drawn.inputs,
-            drawn.values,
-            names=drawn.names,
-            target=drawn.target.name,
-            name=type(what).__name__,
-            **{"task": task, "seed": seed, "repeat": repeat, **options},
-        )
+        given = {"seed": seed, "repeat": repeat, **options}
+        splitting, wishes = _options(given, (Splitting,))
+        table = made_table(what.draw(seed, repeat), type(what).__name__)
+        return cls(table, Splitting(**splitting), **wishes)
 
     @classmethod
     def _assemble(
@@ -287,18 +284,8 @@ class TableData:
         source: dict[str, Any] | None = None,
     ) -> "TableData":
         """Sort the options, give every column its part, and part the rows."""
-        names = {kind: [f.name for f in dataclasses.fields(kind)] for kind in (Roles, Splitting)}
-        wishes = ("scale", "target_scale", "class_weights")
-        known = [*names[Roles], *names[Splitting], *wishes]
-        if unknown := [option for option in options if option not in known]:
-            faults = [f"there is no {each!r}{did_you_mean(each, known)}" for each in unknown]
-            raise SpecError("this table cannot be read so", faults)
-
-        def given(kept: Sequence[str]) -> dict[str, Any]:
-            return {key: value for key, value in options.items() if key in kept}
-
-        roles = Roles(tuple(targets), **given(names[Roles]))
-        splitting = Splitting(**given(names[Splitting]))
+        of_columns, of_rows, wishes = _options(options, (Roles, Splitting))
+        roles, splitting = Roles(tuple(targets), **of_columns), Splitting(**of_rows)
         table, more, left_out = read_table(
             frame, labels, roles, name=name, rows=rows, row_name=row_name
         )
@@ -308,7 +295,7 @@ class TableData:
             notes=[*notes, *more],
             skipped=[*skipped, *left_out],
             source=source,
-            **given(wishes),
+            **wishes,
         )
 
     # ---------------------------------------------------------------- splits
@@ -664,6 +651,21 @@ class TableData:
         """Every row that is not sealed."""
         sealed = self.test is not None and self.test.sealed
         return self._table.take(self._part != TEST) if sealed else self._table
+
+
+def _options(options: Mapping[str, Any], kinds: Sequence[type]) -> list[dict[str, Any]]:
+    """Options sorted by the specification that has them; behind those, wishes of the table.
+
+    Raises:
+        SpecError: With every option that there is not.
+    """
+    names = [[field.name for field in dataclasses.fields(kind)] for kind in kinds]
+    names.append(["scale", "target_scale", "class_weights"])
+    known = [name for each in names for name in each]
+    if unknown := [option for option in options if option not in known]:
+        faults = [f"there is no {each!r}{did_you_mean(each, known)}" for each in unknown]
+        raise SpecError("this table cannot be read so", faults)
+    return [{key: value for key, value in options.items() if key in each} for each in names]
 
 
 def _check_wish(name: str, value: str, known: Sequence[str]) -> None:

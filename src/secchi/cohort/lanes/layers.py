@@ -7,35 +7,14 @@ from llvmlite import ir
 
 from secchi.cohort.lanes.formulas import ACTIVATIONS
 from secchi.cohort.lanes.language import Code, Number, Whole
-from secchi.cohort.lanes.matrices import Load, Rows, product
-from secchi.cohort.lanes.program import LAYER, Program
+from secchi.cohort.lanes.matrices import Load, Rows, pieces, product
+from secchi.cohort.lanes.moving import Moving
+from secchi.cohort.lanes.program import COMMON, LAYER, Program
+from secchi.cohort.lanes.tables import Table
 
 _SINGLE = ir.FloatType()
 _EPSILON, _MOMENTUM = 1e-5, 0.1
 """torch's, of batch normalisation."""
-
-
-class Table:
-    """A table of pointers and whole numbers, read by name.
-
-    Args:
-        code: Where it is read.
-        pointer: Where it lies.
-        names: What is in it.
-    """
-
-    def __init__(self, code: Code, pointer: ir.Value, names: tuple[str, ...]) -> None:
-        self._code = code
-        self._pointer = pointer
-        self._names = names
-
-    def whole(self, name: str) -> Whole:
-        """A whole number."""
-        return self._code.index(self._pointer, self._names.index(name))
-
-    def pointer(self, name: str) -> ir.Value:
-        """A pointer."""
-        return self._code.pointer(self._pointer, self._names.index(name))
 
 
 class Layers:
@@ -86,33 +65,39 @@ class Layers:
     def backward(
         self,
         code: Code,
-        tables: tuple[ir.Value, ir.Value],
+        tables: tuple[ir.Value, ir.Value, ir.Value],
         layer: int,
         rows: Whole,
         at: Whole,
+        step: Whole,
         slopes: tuple[ir.Value, ir.Value],
     ) -> None:
         """Go back through a layer, from the slopes of its linear outputs.
 
-        The gradients of its parameters are added up, and the slopes of the linear outputs of the
-        layer before are found.
+        The slopes of the linear outputs of the layer before are found, and the gradients of the
+        layer's parameters: they are added up, or, where all rows of a step are computed at once
+        and nothing is left to do with the gradients, move the parameters.
 
         Args:
             code: Where it is called.
-            tables: That of the layer, and of the layer before, where there is one.
+            tables: That of the stack, of the layer, and of the layer before, where there is one.
             layer: Its number, from 0 on.
             rows: How many.
             at: The first one's place in the order of the rows.
+            step: The number of the step.
             slopes: Where those of its outputs are, and where those of the layer before go.
         """
         program, first = self._program, layer == 0
-        (own, before), (here, there) = tables, slopes
+        (common, own, before), (here, there) = tables, slopes
         drops = first and program.input_dropout
-        self._call(code, self._gradients, ([own, here], [rows, at]), first=first, drops=drops)
+        if not first:
+            self._call(code, self._linear_backward, ([own, here, there], [rows, at]))
+        # Behind that, as it may move the weights.
+        given = [own, here, common], [rows, at, step]
+        self._call(code, self._gradients, given, first=first, drops=drops)
         if first:
             return
-        self._call(code, self._linear_backward, ([own, here, there], [rows, at]))
-        given = [before, there], [rows, at]
+        given = [before, there, common], [rows, at, step]
         if program.batch_norm != "after":
             self._call(code, self._unbend, given, bends=True, drops=program.dropout)
         elif program.dropout:
@@ -174,28 +159,32 @@ class Layers:
         return lambda row, place: read(row, place) * kept(row, place)
 
     def _gradients(self, code: Code, first: bool, drops: bool) -> None:
-        """Adds to the gradients of weights and biases what the slopes of the outputs say."""
-        pointer, here = code.pointers
+        """What the slopes of the outputs say of weights and biases."""
+        pointer, here, common = code.pointers
         table = Table(code, pointer, LAYER)
-        rows, at = code.wholes
+        rows, at, step = code.wholes
         inputs, units = table.whole("inputs"), table.whole("units")
         slopes = Rows(code, here, units)
-        gradients = Rows(code, table.pointer("gradients"), inputs)
         given = self._given(code, table, at, first, drops)
+        found = _Found(code, self._program, common, step)
+        weights = table.whole("weight_number")
         product(
             code,
             (units, inputs, rows),
             lambda unit, row: slopes.at(row, unit),
             lambda place, row: given(row, place),
-            gradients.at,
-            gradients.put,
+            lambda unit, place: found.before(weights + unit * inputs + place),
+            lambda unit, place, sum: found.put(weights + unit * inputs + place, sum, decays=True),
         )
-        biases = code.further(gradients.pointer, units * inputs)
-        with code.loop(0, units) as unit:
-            total = code.variable(code.load(biases, unit))
+        biases = weights + units * inputs
+        for unit, count in pieces(code, units, 4):  # sums that do not wait for each other
+            totals = [code.variable(found.before(biases + unit + n)) for n in range(count)]
             with code.loop(0, rows) as row:
-                total.set(total.get() + slopes.at(row, unit))
-            code.store(total.get(), biases, unit)
+                for n, total in enumerate(totals):
+                    total.set(total.get() + slopes.at(row, unit + n))
+            for n, total in enumerate(totals):
+                found.put(biases + unit + n, total.get(), decays=False)
+        found.close()
 
     def _linear_backward(self, code: Code) -> None:
         """The slopes of what the linear layer got."""
@@ -233,9 +222,9 @@ class Layers:
 
     def _unbend(self, code: Code, bends: bool, drops: bool) -> None:
         """From the slopes of what dropout left, or of what the activation gave, to those before."""
-        pointer, there = code.pointers
+        pointer, there, _ = code.pointers
         table = Table(code, pointer, LAYER)
-        rows, at = code.wholes
+        rows, at, _ = code.wholes
         units = table.whole("units")
         values = Rows(code, table.pointer("kept" if self._looks_back else "values"), units)
         slopes = Rows(code, there, units)
@@ -325,17 +314,15 @@ class Layers:
         return mean, 1.0 / (squares / count + _EPSILON).sqrt()
 
     def _normalise_backward(self, code: Code) -> None:
-        """From the slopes of normalised numbers to those before.
-
-        The gradients of scales and shifts are added up.
-        """
-        pointer, there = code.pointers
+        """From the slopes of normalised numbers to those before, scales and shifts included."""
+        pointer, there, common = code.pointers
         table = Table(code, pointer, LAYER)
-        rows, _ = code.wholes
+        rows, _, step = code.wholes
         units = table.whole("units")
         slopes, normed = Rows(code, there, units), Rows(code, table.pointer("normed"), units)
-        norms, gradients = table.pointer("norms"), table.pointer("norm_gradients")
+        norms, scales = table.pointer("norms"), table.whole("norm_number")
         spread, count = table.pointer("spread"), code.real_of(rows)
+        found = _Found(code, self._program, common, step)
         with code.loop(0, units) as unit:
             of_scale, of_shift = (code.variable(code.number(0.0)) for _ in range(2))
             with code.loop(0, rows) as row:
@@ -343,9 +330,43 @@ class Layers:
                 of_scale.set(of_scale.get() + slope * normed.at(row, unit))
                 of_shift.set(of_shift.get() + slope)
             scale, shift = of_scale.get(), of_shift.get()
-            code.store(code.load(gradients, unit) + scale, gradients, unit)
-            code.store(code.load(gradients, units + unit) + shift, gradients, units + unit)
             factor = code.load(norms, unit) * code.load(spread, unit)
+            found.put(scales + unit, scale, decays=False)
+            found.put(scales + units + unit, shift, decays=False)
             with code.loop(0, rows) as row:
                 off = (shift + normed.at(row, unit) * scale) / count
                 slopes.put(row, unit, (slopes.at(row, unit) - off) * factor)
+        found.close()
+
+
+class _Found:
+    """Gradients as they are found: kept, or gone along at once.
+
+    Args:
+        code: Where they are found.
+        program: What it is written for.
+        common: The table of the stack.
+        step: The number of the step.
+    """
+
+    def __init__(self, code: Code, program: Program, common: ir.Value, step: Whole) -> None:
+        self._code = code
+        self._adds = not program.whole
+        self._moving = Moving(code, program, common, step) if program.moves_at_once else None
+        self._gradients = Table(code, common, COMMON).pointer("gradients")
+
+    def before(self, place: Any) -> Number:
+        """What was found of a gradient in other rows of the step."""
+        return self._code.load(self._gradients, place) if self._adds else self._code.number(0.0)
+
+    def put(self, place: Any, gradient: Number, decays: bool) -> None:
+        """The gradient of the parameter at a place."""
+        if self._moving:
+            self._moving.move(place, gradient, decays)
+        else:
+            self._code.store(gradient, self._gradients, place)
+
+    def close(self) -> None:
+        """All are found."""
+        if self._moving:
+            self._moving.tell()

@@ -58,8 +58,8 @@ def product(
         finish: Takes (i, j, sum).
     """
     rows, columns, terms = shape
-    for column, wide in _pieces(code, columns, _WIDE):
-        for row, high in _pieces(code, rows, _WIDE if wide == _WIDE else _TALL):
+    for column, wide in pieces(code, columns, _WIDE):
+        for row, high in pieces(code, rows, _WIDE if wide == _WIDE else _TALL):
             _tile(code, (row, high), (column, wide), terms, first, second, start, finish)
 
 
@@ -85,7 +85,7 @@ def _tile(
         finish(row + i, column + j, sums[i, j].get())
 
 
-def _pieces(code: Code, total: Whole, size: int) -> Iterator[tuple[Whole, int]]:
+def pieces(code: Code, total: Whole, size: int) -> Iterator[tuple[Whole, int]]:
     """Pieces of a size, and single ones of what is left."""
     with code.loop(0, total, size) as place:
         yield place, size

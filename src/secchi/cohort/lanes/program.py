@@ -33,16 +33,16 @@ LOSSES = (*NUMBER_LOSSES, "bce", "labels", "cross_entropy")
 
 COMMON = (
     *("steps", "first_step", "batch", "chunk", "valid", "units", "truths", "parameters"),
-    *("numbers", "gradients", "memory0", "memory1"),
+    *("numbers", "gradients", "memory0", "memory1", "sound"),
     *("constants", "coefficients", "ends", "statistics", "bad", "outputs"),
     *("truth_tile", "weight_tile", "here", "there"),
 )
 """The table of a stack. How many steps, the number of the first, rows in a batch, rows that are
 computed at once, rows that validate, outputs, numbers of truth in a row, and numbers of parameters;
-where the parameters lie, their gradients and what the optimizer remembers of them; constants,
-coefficients of each step, for each step its epoch and whether that ends with it, statistics, the
-step in which a network went wrong or -1, outputs for the rows that validate; and space to work
-in."""
+where the parameters lie, their gradients, what the optimizer remembers of them, and whether the
+gradients of a step are finite; constants, coefficients of each step, for each step its epoch and
+whether that ends with it, statistics, the step in which a network went wrong or -1, outputs for the
+rows that validate; and space to work in."""
 
 SOURCE = ("inputs", "truth", "weights", "order", "tile", "width")
 """The table of rows, one for those that train and one for those that validate: inputs, truth,
@@ -57,19 +57,17 @@ LAYER = (
         "order",
         "weights",
         "biases",
-        "gradients",
         "weight_number",
         "end",
     ),
     *("values", "kept", "mask", "draws", "rates", "source_draws", "source_rates"),
-    *("norms", "norm_gradients", "running", "normed", "spread"),
+    *("norms", "norm_number", "running", "normed", "spread"),
 )
 """The table of a layer: numbers that it gets, units; where it gets them, and in which order if they
-are rows that all lanes share; weights, biases, and the gradients of both, the number of its
-first weight and that behind its last parameter; what it gives, what its
-slope needs, which units there are; draws and rates of its dropout, and of that before it; scales
-and shifts of its normalisation with their gradients, running means and variances, the normalised
-numbers, and what they were divided by."""
+are rows that all lanes share; weights, biases, and their first and last place among the parameters;
+what it gives, what its slope needs, which units there are; draws and rates of its dropout, and of
+that before it; scales and shifts of its normalisation and their first place, running means and
+variances, the normalised numbers, and what they were divided by."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +91,7 @@ class Program:
         penalised: Whether weights are penalised by their sizes or squares.
         normed: Whether the norms of matrices are penalised.
         clipped: Whether gradients are clipped.
+        whole: Whether all rows of a step are computed at once.
     """
 
     real: str
@@ -111,6 +110,12 @@ class Program:
     penalised: bool = False
     normed: bool = False
     clipped: bool = False
+    whole: bool = False
+
+    @property
+    def moves_at_once(self) -> bool:
+        """Whether a parameter moves as soon as its gradient is found."""
+        return self.whole and not (self.penalised or self.normed or self.clipped)
 
     @cached_property
     def tables(self) -> tuple[str, ...]:

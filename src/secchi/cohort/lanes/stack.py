@@ -4,6 +4,7 @@ import functools
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ class Stack:
         self.depth = members[0].model.depth
         self.widths = self._widths()
         self.steps = Steps(self._all, self._train, self.widths)
+        self._chunk = self._rows_at_once()
         self.program = self._program()
         self.done = 0
         self.bad = aligned((self.lanes,), self.real, -1.0)
@@ -150,6 +152,7 @@ class Stack:
             penalised=any(each.l1 or each.l2 for each in of),
             normed=any(each.matrix_norm for each in of),
             clipped=any(each.clip is not None for each in of),
+            whole=self._chunk >= self.steps.batch,
         )
 
     def _vectors(self, *shape: int, fill: float | None = 0.0) -> Array:
@@ -161,7 +164,7 @@ class Stack:
         self.places = places
         self.parameters = self._vectors(places[-1].end)
         self._draw_first_weights()
-        chunk = self._chunk()
+        chunk = self._chunk
         widest = max(widths[1:])
         self._common = Table(
             COMMON,
@@ -173,7 +176,8 @@ class Stack:
                 "truths": self._train[0].truth.shape[1],
                 "parameters": self.parameters,
                 "numbers": len(self.parameters),
-                "gradients": self._vectors(len(self.parameters)),
+                "gradients": self._vectors(0 if program.moves_at_once else len(self.parameters)),
+                "sound": self._vectors(1),
                 **{
                     f"memory{number}": self._vectors(len(self.parameters))
                     for number in range(MEMORIES[program.rule])
@@ -195,18 +199,24 @@ class Stack:
             "train": self._source(self._train, tile),
             "valid": self._source(self._valid, tile),
         }
-        self._layers = self._layer_tables(chunk, tile)
+        self._layers = self._layer_tables(tile)
 
-    def _chunk(self) -> int:
-        """How many rows are computed at once."""
+    def _rows_at_once(self) -> int:
+        """How many rows are computed at once: so many that what layers give stays in the caches.
+
+        Where weights are too many for that, they are what is read from further away, and the more
+        rows are computed with them the better.
+        """
         batch, valid = self.steps.batch, len(self._valid[0].weights)
-        if self.program.batch_norm:
-            return max(batch, 1)
-        widths = self.widths
+        if self.members[0].model.batch_norm:
+            return batch
+        widths, vector = self.widths, self.lanes * self.real.itemsize
         numbers = 2 * max(widths[1:]) + 2 * sum(widths[1:])
-        numbers += 0 if self.program.shared_rows else widths[0]
-        rows = WORKING_BYTES // (numbers * self.lanes * self.real.itemsize)
-        return int(min(max(8, rows // 8 * 8), max(batch, min(valid, 64))))
+        numbers += 0 if self.steps.shared_rows else widths[0]
+        weights = sum(before * units for before, units in pairwise(widths)) * vector
+        space = max(WORKING_BYTES, 2 * weights if weights > WORKING_BYTES else 0)
+        rows = space // (numbers * vector) // 8 * 8
+        return int(min(max(8, rows), max(batch, min(valid, 64))))
 
     def _draw_first_weights(self) -> None:
         drawn: dict[Any, Any] = {}
@@ -260,9 +270,8 @@ class Stack:
             values[name] = arrays[0] if self.program.shared_rows else pointers(arrays)
         return Table(SOURCE, values)
 
-    def _layer_tables(self, chunk: int, tile: Array | None) -> dict[str, list[Table]]:
-        program, widths = self.program, self.widths
-        gradients = self._kept("gradients")
+    def _layer_tables(self, tile: Array | None) -> dict[str, list[Table]]:
+        program, widths, chunk = self.program, self.widths, self._chunk
         tables: dict[str, list[Table]] = {"train": [], "valid": []}
         before: Array | None = tile
         for layer, at in enumerate(self.places):
@@ -273,7 +282,6 @@ class Stack:
                 "units": units,
                 "weights": self.parameters[at.weights :],
                 "biases": self.parameters[at.biases :],
-                "gradients": gradients[at.weights :],
                 "weight_number": at.weights,
                 "end": at.end,
                 "values": self._vectors(chunk, units),
@@ -285,7 +293,7 @@ class Stack:
             if program.batch_norm and inside:
                 values |= {
                     "norms": self.parameters[at.norms :],
-                    "norm_gradients": gradients[at.norms :],
+                    "norm_number": at.norms,
                     "running": self._running(units),
                     "normed": self._vectors(chunk, units),
                     "spread": self._vectors(units),
@@ -298,9 +306,6 @@ class Stack:
                 tables[mode].append(Table(LAYER, values | {"source": source}))
             before = values["values"]
         return tables
-
-    def _kept(self, name: str) -> Array:
-        return self._common.kept(name)
 
     def _mask(self, layer: int) -> Array:
         """Which units of a layer there are: 1, else 0."""

@@ -1,6 +1,7 @@
 """What each step of a stack takes: the order of its rows, what dropout draws, and coefficients."""
 
 import functools
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -65,8 +66,10 @@ class Steps:
             self.rule = "momentum"
         tables = {id(member.table) for member in members}
         self.shared_rows = len(tables) == 1 and len({m.training.seed for m in members}) == 1
-        self.shared_draws = self.shared_rows and len({_drawn(m) for m in members}) == 1
-        self._draws = any(m.model.input_dropout or any(m.model.dropouts) for m in members)
+        # One that drops nothing may be told the draws of the others.
+        drawn = {_drawn(member) for member in members if any(_drawn(member))}
+        self.shared_draws = self.shared_rows and len(drawn) <= 1
+        self._draws = bool(drawn)
 
     @property
     def step_bytes(self) -> int:
@@ -100,14 +103,12 @@ class Steps:
     def _order(self, lane: int, start: int, stop: int) -> NDArray[np.int32]:
         side, seed = self._sides[lane], self._members[lane].training.seed
         first, last = start // self.per_epoch, (stop - 1) // self.per_epoch
-        taken = self.per_epoch * self.batch
-        whole = [
-            side.counted[_permutation(side.rows, seed, epoch)[:taken]]
-            for epoch in range(first, last + 1)
-        ]
-        from_ = (start - first * self.per_epoch) * self.batch
-        joint = np.concatenate(whole)[from_ : from_ + (stop - start) * self.batch]
-        return np.ascontiguousarray(joint, np.int32)
+        orders = _orders(side.rows, seed, first, last + 1)[:, : self.per_epoch * self.batch]
+        behind = (start - first * self.per_epoch) * self.batch
+        taken = orders.reshape(-1)[behind : behind + (stop - start) * self.batch]
+        # Rows that weigh nothing are passed over.
+        taken = taken if side.rows == len(side.weights) else side.counted[taken]
+        return np.ascontiguousarray(taken, np.int32)
 
     # ---------------------------------------------------------------- dropout
 
@@ -123,22 +124,18 @@ class Steps:
             aligned((*shape, width) if shared else (*shape, width, lanes), np.float32)
             for width in self._widths[:-1]
         ]
-        drawn: dict[object, int] = {}
-        for lane, member in enumerate(self._members[: 1 if shared else None]):
-            key = member.training.seed, _drawn(member)
-            if key in drawn:
-                for space in spaces:
-                    space[..., lane] = space[..., drawn[key]]
-                continue
-            drawn[key] = lane
+        drawing: dict[object, list[int]] = defaultdict(list)
+        for lane, member in enumerate(self._members):
+            if any(_drawn(member)):
+                drawing[member.training.seed, _drawn(member)].append(lane)
+        for lanes_alike in drawing.values():
             for step in range(start, stop):
-                self._draw(member, step, (step - start) * self.batch, lane, spaces)
+                self._draw(lanes_alike, step, (step - start) * self.batch, spaces)
         return [*spaces, none]
 
-    def _draw(
-        self, member: Member, step: int, row: int, lane: int, spaces: Sequence[Array]
-    ) -> None:
-        """What a network draws in a step, layer after layer."""
+    def _draw(self, lanes: list[int], step: int, row: int, spaces: Sequence[Array]) -> None:
+        """What networks draw in a step, layer after layer."""
+        member = self._members[lanes[0]]
         epoch, number = divmod(step, self.per_epoch)
         purpose = f"step {number} of epoch {epoch}"
         random = torch.Generator().manual_seed(stream_seed(member.training.seed, purpose))
@@ -148,7 +145,7 @@ class Steps:
                 if self.shared_draws:
                     space[row : row + self.batch, :width] = numbers
                 else:
-                    space[row : row + self.batch, :width, lane] = numbers
+                    space[row : row + self.batch, :width, lanes] = numbers[..., None]
 
     # ---------------------------------------------------------------- coefficients
 
@@ -212,11 +209,16 @@ def _drawn(member: Member) -> tuple[int, ...]:
     )
 
 
-@functools.lru_cache(maxsize=4096)
-def _permutation(rows: int, seed: int, epoch: int) -> NDArray[np.int32]:
-    """The order of an epoch."""
-    order = stream(seed, f"batch order of epoch {epoch}").permutation(rows)
-    return order.astype(np.int32)
+@functools.lru_cache(maxsize=32)
+def _orders(rows: int, seed: int, first: int, stop: int) -> NDArray[np.int32]:
+    """The order of each epoch from one to before another, (epochs, rows).
+
+    Kept for the stacks that follow, which are often of the same seed.
+    """
+    orders = np.empty((stop - first, rows), np.int32)
+    for epoch in range(first, stop):
+        orders[epoch - first] = stream(seed, f"batch order of epoch {epoch}").permutation(rows)
+    return orders
 
 
 @functools.lru_cache(maxsize=64)

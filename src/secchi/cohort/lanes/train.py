@@ -4,13 +4,14 @@ import dataclasses
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from secchi.cohort.curve import Curve
 from secchi.cohort.lanes.compile import register_bytes
 from secchi.cohort.lanes.curves import SUMMED, curve, ended, metrics
+from secchi.cohort.lanes.grouping import grouped
 from secchi.cohort.lanes.sides import Sides
 from secchi.cohort.lanes.stack import Stack
 from secchi.cohort.member import Member
@@ -52,41 +53,12 @@ def jobs_of(
         threads: How many cores there are.
     """
     lanes = register_bytes() // (8 if members[places[0]].table.precision == "fp64" else 4)
-    groups = list(_grouped(members, places, lanes))
+    groups = grouped(members, places, lanes)
     size, sides = 1, Sides()
     if any(members[place].training.patience for place in places):
         size = min(STACKS, -(-len(groups) // threads))
     for start in range(0, len(groups), size):
         yield Job(members, groups[start : start + size], names, sides)
-
-
-def _grouped(members: Sequence[Member], places: Sequence[int], lanes: int) -> Iterator[list[int]]:
-    """The places of the networks of each stack.
-
-    Those that learn from the same rows in the same order, and are of a size, go together as far as
-    there are enough of them: then rows are read once for all lanes. What is left over is mixed.
-    """
-    alike: dict[Any, list[int]] = defaultdict(list)
-    for place in places:
-        member = members[place]
-        alike[id(member.table), member.training.seed].append(place)
-
-    def by_size(place: int) -> Any:
-        model = members[place].model
-        return sum(model.hidden), model.hidden, bool(model.input_dropout), model.dropouts
-
-    left: list[int] = []
-    for some in alike.values():
-        some.sort(key=by_size)
-        whole = len(some) // lanes * lanes
-        if len(some) - whole > lanes // 2:
-            whole = len(some)
-        for start in range(0, whole, lanes):
-            yield some[start : start + lanes]
-        left += some[whole:]
-    left.sort(key=by_size)
-    for start in range(0, len(left), lanes):
-        yield left[start : start + lanes]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import Any
 from llvmlite import ir
 
 from secchi.cohort.lanes import formulas
-from secchi.cohort.lanes.formulas import COEFFICIENTS, MEMORIES, Cost
+from secchi.cohort.lanes.formulas import Cost
 from secchi.cohort.lanes.language import Code, Number, exp, log
-from secchi.cohort.lanes.layers import Layers, Table
+from secchi.cohort.lanes.layers import Layers
 from secchi.cohort.lanes.matrices import Rows
+from secchi.cohort.lanes.moving import Moving
 from secchi.cohort.lanes.program import (
     COMMON,
     CONSTANTS,
@@ -21,6 +22,7 @@ from secchi.cohort.lanes.program import (
     STATISTICS,
     Program,
 )
+from secchi.cohort.lanes.tables import Table
 
 _DOUBLE = ir.DoubleType()
 _TINY = 1.1754943508222875e-38
@@ -85,31 +87,25 @@ class _Training:
     def _step(self, step: Any, epoch: Any) -> None:
         """A step, and what it adds to the statistics of its epoch."""
         code, common = self.code, self.common
-        batch, gradients = common.whole("batch"), common.pointer("gradients")
-        with code.loop(0, common.whole("numbers")) as place:
-            code.store(code.number(0.0), gradients, place)
-        given = self._coefficients(step)
+        batch, sound = common.whole("batch"), common.pointer("sound")
+        code.store(code.number(0.0), sound, 0)
+        if not self.program.whole:
+            with code.loop(0, common.whole("numbers")) as place:
+                code.store(code.number(0.0), common.pointer("gradients"), place)
+        moving = Moving(code, self.program, self.tables["common"], step)
         loss = code.variable(code.wide(0.0))
         with self._parts(batch) as (rows, row):
             at = step * batch + row
             self._forward("train", rows, at)
-            loss.set(loss.get() + self._slopes(rows, given["total"]))
-            self._backward(rows, at)
-        self._add(epoch, {"train_loss": loss.get(), "train_weight": given["total"].wide()})
-        sound = (loss.get() / given["total"].wide()).finite()
-        sound = sound & self._move(given)
+            loss.set(loss.get() + self._slopes(rows, moving.total))
+            self._backward(rows, at, step)
+        self._add(epoch, {"train_loss": loss.get(), "train_weight": moving.total.wide()})
+        if not self.program.moves_at_once:
+            self._move(moving)
+        sound = (loss.get() / moving.total.wide()).finite() & code.load(sound, 0).equals(0.0)
         bad, now = common.pointer("bad"), code.real_of(step + common.whole("first_step"))
         before = code.load(bad, 0)
         code.store((~sound & (before < 0.0)).choose(now, before), bad, 0)
-
-    def _coefficients(self, step: Any) -> dict[str, Number]:
-        """The numbers that a step takes, by name."""
-        names = ("total", *COEFFICIENTS[self.program.rule])
-        pointer = self.common.pointer("coefficients")
-        return {
-            name: self.code.load(pointer, step * len(names) + place)
-            for place, name in enumerate(names)
-        }
 
     def _constant(self, name: str) -> Number:
         return self.code.load(self.common.pointer("constants"), CONSTANTS.index(name))
@@ -131,12 +127,13 @@ class _Training:
             table = self.tables[f"{mode}{layer}"]
             self.layers.forward(self.code, table, layer, rows, at, mode == "train")
 
-    def _backward(self, rows: Any, at: Any) -> None:
+    def _backward(self, rows: Any, at: Any, step: Any) -> None:
         """From the slopes of the outputs to the gradients of all parameters."""
         here, there = self.common.pointer("here"), self.common.pointer("there")
         for layer in range(self.program.hidden, -1, -1):
             own, before = self.tables[f"train{layer}"], self.tables[f"train{max(0, layer - 1)}"]
-            self.layers.backward(self.code, (own, before), layer, rows, at, (here, there))
+            tables = self.tables["common"], own, before
+            self.layers.backward(self.code, tables, layer, rows, at, step, (here, there))
             here, there = there, here
 
     def _write_gather(self) -> None:
@@ -299,15 +296,15 @@ class _Training:
 
     # ---------------------------------------------------------------- moving
 
-    def _move(self, given: dict[str, Number]) -> Number:
-        """Moves all parameters; where their gradient was of finite numbers."""
+    def _move(self, moving: Moving) -> None:
+        """Move all parameters, when all gradients are known."""
         code, program = self.code, self.program
+        gradients = self.common.pointer("gradients")
         for layer in range(program.hidden + 1):
             if program.penalised or program.normed:
                 self._penalise(layer)
-        shrink, sound = None, code.variable(code.number(0.0))
+        shrink = None
         if program.clipped:
-            gradients = self.common.pointer("gradients")
             total = code.variable(code.number(0.0))
             with code.loop(0, self.common.whole("numbers")) as place:
                 gradient = code.load(gradients, place)
@@ -315,12 +312,14 @@ class _Training:
             shrink = (self._constant("clip") / (total.get().sqrt() + 1e-6)).at_most(1.0)
         for layer in range(program.hidden + 1):
             table = Table(code, self.tables[f"train{layer}"], LAYER)
-            first = table.whole("weight_number")
-            weights = table.whole("inputs") * table.whole("units")
-            end = table.whole("end")
-            self._move_some(first, first + weights, given, shrink, sound, decays=True)
-            self._move_some(first + weights, end, given, shrink, sound, decays=False)
-        return sound.get().equals(0.0)
+            first, end = table.whole("weight_number"), table.whole("end")
+            others = first + table.whole("inputs") * table.whole("units")
+            for start, stop, decays in ((first, others, True), (others, end, False)):
+                with code.loop(start, stop) as place:
+                    gradient = code.load(gradients, place)
+                    gradient = gradient if shrink is None else gradient * shrink
+                    moving.move(place, gradient, decays)
+        moving.tell()
 
     def _penalise(self, layer: int) -> None:
         """Add the gradients of penalties on the weights of a layer."""
@@ -345,23 +344,3 @@ class _Training:
             if length is not None:
                 gradient = gradient + weight / length * self._constant("matrix_norm")
             code.store(gradient, gradients, place)
-
-    def _move_some(
-        self, first: Any, end: Any, given: dict[str, Number], shrink: Any, sound: Any, decays: bool
-    ) -> None:
-        """Moves the parameters between two places."""
-        code, program, common = self.code, self.program, self.common
-        parameters, gradients = common.pointer("parameters"), common.pointer("gradients")
-        memories = [common.pointer(f"memory{n}") for n in range(MEMORIES[program.rule])]
-        with code.loop(first, end) as place:
-            number, gradient = code.load(parameters, place), code.load(gradients, place)
-            if shrink is not None:
-                gradient = gradient * shrink
-            sound.set(gradient.times_plus(0.0, sound.get()))
-            if program.decays and decays:
-                gradient = gradient + number * self._constant("weight_decay")
-            past = [code.load(memory, place) for memory in memories]
-            number, kept = formulas.moved(program.rule, number, gradient, past, given, decays)
-            code.store(number, parameters, place)
-            for memory, value in zip(memories, kept, strict=True):
-                code.store(value, memory, place)

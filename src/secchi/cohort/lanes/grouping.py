@@ -1,0 +1,77 @@
+"""Which networks go side by side in a stack."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from secchi.cohort.member import Member
+
+_GATHERED = 0.5
+"""What bringing together a number of a row for all lanes takes, in products of vectors."""
+
+
+def grouped(members: Sequence[Member], places: Sequence[int], lanes: int) -> list[list[int]]:
+    """The places of the networks of each stack.
+
+    A stack takes as long as its widest layers do, and less where all its networks learn from the
+    same rows in the same order, which are then read once for all lanes. So networks go together by
+    their rows, or by their size, whichever takes less.
+
+    Args:
+        members: Networks.
+        places: Those of them that are trained, of one structure.
+        lanes: How many there can be in a stack.
+
+    >>> from secchi.data.synthetic import Line
+    >>> from secchi.data.table import TableData
+    >>> from secchi.models.mlp import MLP
+    >>> from secchi.training.prepared import PreparedTable
+    >>> from secchi.training.spec import Training
+    >>> table = PreparedTable.of(TableData.made(Line()))
+    >>> of_width = [Member(table, MLP([width]), Training("sgd"), 0) for width in (64, 4, 64, 4)]
+    >>> grouped(of_width, range(4), lanes=2)
+    [[1, 3], [0, 2]]
+    """
+    of_size: Callable[[int], Any] = lambda place: _size(members[place])  # noqa: E731
+    alike: dict[Any, list[int]] = defaultdict(list)
+    for place in places:
+        alike[_rows(members[place])].append(place)
+    by_rows: list[list[int]] = []
+    left: list[int] = []
+    for some in alike.values():
+        some.sort(key=of_size)
+        whole = len(some) // lanes * lanes
+        if len(some) - whole > lanes // 2:
+            whole = len(some)
+        by_rows += _cut(some[:whole], lanes)
+        left += some[whole:]
+    by_rows += _cut(sorted(left, key=of_size), lanes)
+    by_size = _cut(sorted(places, key=of_size), lanes)
+    return min(by_rows, by_size, key=lambda groups: sum(_cost(members, each) for each in groups))
+
+
+def _cut(places: list[int], lanes: int) -> list[list[int]]:
+    return [places[start : start + lanes] for start in range(0, len(places), lanes)]
+
+
+def _rows(member: Member) -> tuple[int, int]:
+    """What names the rows and their order."""
+    return id(member.table), member.training.seed
+
+
+def _size(member: Member) -> tuple[Any, ...]:
+    """Neighbours in this order have layers of about the same size, and drop the same."""
+    model = member.model
+    return sum(model.hidden), model.hidden, bool(model.input_dropout), model.dropouts
+
+
+def _cost(members: Sequence[Member], places: Sequence[int]) -> float:
+    """What a row takes in a stack, in products of vectors."""
+    some = [members[place] for place in places]
+    inputs, outputs = some[0].table.width, some[0].table.task.outputs
+    layers = zip(*(member.model.hidden for member in some), strict=True)
+    widths = [inputs, *(max(units) for units in layers), outputs]
+    products = 3.0 * sum(before * units for before, units in pairwise(widths))
+    shared = len({_rows(member) for member in some}) == 1
+    return products + 10 * sum(widths[1:]) + (0 if shared else _GATHERED * inputs * len(some))
