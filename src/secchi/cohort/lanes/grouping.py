@@ -70,8 +70,9 @@ def _cost(members: Sequence[Member], places: Sequence[int]) -> float:
     """What a row takes in a stack, in products of vectors."""
     some = [members[place] for place in places]
     inputs, outputs = some[0].table.width, some[0].table.task.outputs
-    layers = zip(*(member.model.hidden for member in some), strict=True)
-    widths = [inputs, *(max(units) for units in layers), outputs]
-    products = 3.0 * sum(before * units for before, units in pairwise(widths))
+    hidden: list[tuple[int, ...]] = [member.model.hidden for member in some]
+    widths = [inputs, *(max(units) for units in zip(*hidden, strict=True)), outputs]
+    products = sum(before * units for before, units in pairwise(widths))
     shared = len({_rows(member) for member in some}) == 1
-    return products + 10 * sum(widths[1:]) + (0 if shared else _GATHERED * inputs * len(some))
+    gathered = 0.0 if shared else _GATHERED * inputs * len(some)
+    return float(3 * products + 10 * sum(widths[1:]) + gathered)

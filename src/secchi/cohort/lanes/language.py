@@ -106,11 +106,11 @@ class Number:
 
     def at_most(self, other: Any) -> "Number":
         """The other number where that is less; what is no number stays so."""
-        return (self > other).choose(self._like(other), self)
+        return self._compared(">", other).choose(self._like(other), self)
 
     def at_least(self, other: Any) -> "Number":
         """The other number where that is more; what is no number stays so."""
-        return (self < other).choose(self._like(other), self)
+        return self._compared("<", other).choose(self._like(other), self)
 
     def choose(self, yes: "Number | float", no: "Number | float") -> "Number":
         """Of truths: one number where they hold, another elsewhere; not both are plain."""
@@ -296,6 +296,10 @@ class Code:
     def real_of(self, whole: "Whole") -> Number:
         """A whole number as a number, in every lane."""
         return self.spread(self.builder.sitofp(whole.value, self.real))
+
+    def wide_of(self, whole: "Whole") -> Number:
+        """The same, in double precision."""
+        return self.spread(self.builder.sitofp(whole.value, _DOUBLE))
 
     def variable(self, first: Number) -> Variable:
         """A number that changes."""

@@ -78,7 +78,7 @@ class Stack:
         self._chunk = self._rows_at_once()
         self.program = self._program()
         self.done = 0
-        self.bad = aligned((self.lanes,), self.real, -1.0)
+        self.bad = aligned((self.lanes,), np.float64, -1.0)
         self.statistics = aligned((self.steps.epochs, len(STATISTICS), self.lanes), np.float64)
         self.outputs = self._vectors(len(self._valid[0].weights), self.widths[-1])
         self._lay_out()
@@ -101,7 +101,9 @@ class Stack:
         """A network as it is in another stack, whose layers may be padded to other widths."""
         self.bad[lane] = other.bad[its]
         self.statistics[..., lane] = other.statistics[..., its]
-        names = ("parameters", *(f"memory{n}" for n in range(MEMORIES[self.program.rule])))
+        # One without momentum remembers nothing, beside others or not.
+        memories = min(MEMORIES[stack.program.rule] for stack in (self, other))
+        names = ("parameters", *(f"memory{number}" for number in range(memories)))
         for mine, theirs in zip(self._blocks(names), other._blocks(names), strict=True):
             rows, columns = map(min, mine.shape[:2], theirs.shape[:2])
             mine[:rows, :columns, lane] = theirs[:rows, :columns, its]
@@ -125,7 +127,7 @@ class Stack:
     def _widths(self) -> list[int]:
         each = zip(*(member.model.hidden for member in self._all), strict=True)
         inputs = self._all[0].table.width
-        return [inputs, *(max(units) for units in each), self.task.outputs]
+        return [inputs, *(_kept_apart(max(units)) for units in each), self.task.outputs]
 
     def _program(self) -> Program:
         members, first = self._all, self._all[0]
@@ -372,6 +374,11 @@ class Stack:
         outputs = outputs * np.array(table.scales) + np.array(table.centers)
         plain = table.task.target.kind is not Kind.REGRESSION
         return torch.from_numpy(outputs.astype(self.real) if plain else outputs)
+
+
+def _kept_apart(units: int) -> int:
+    """A width with one unit of padding where all rows of weights would share places in a cache."""
+    return units + 1 if units % 64 == 0 else units
 
 
 def loss_of(kind: Kind, loss: Any) -> str:

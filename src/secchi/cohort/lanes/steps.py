@@ -107,8 +107,8 @@ class Steps:
         behind = (start - first * self.per_epoch) * self.batch
         taken = orders.reshape(-1)[behind : behind + (stop - start) * self.batch]
         # Rows that weigh nothing are passed over.
-        taken = taken if side.rows == len(side.weights) else side.counted[taken]
-        return np.ascontiguousarray(taken, np.int32)
+        counted = taken if side.rows == len(side.weights) else side.counted[taken]
+        return np.ascontiguousarray(counted, np.int32)
 
     # ---------------------------------------------------------------- dropout
 

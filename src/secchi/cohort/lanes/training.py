@@ -103,8 +103,8 @@ class _Training:
         if not self.program.moves_at_once:
             self._move(moving)
         sound = (loss.get() / moving.total.wide()).finite() & code.load(sound, 0).equals(0.0)
-        bad, now = common.pointer("bad"), code.real_of(step + common.whole("first_step"))
-        before = code.load(bad, 0)
+        bad, now = common.pointer("bad"), code.wide_of(step + common.whole("first_step"))
+        before = code.load(bad, 0, _DOUBLE)
         code.store((~sound & (before < 0.0)).choose(now, before), bad, 0)
 
     def _constant(self, name: str) -> Number:
