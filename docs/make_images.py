@@ -1,8 +1,8 @@
 """Makes the figures of the documentation from data that everybody has.
 
 ``python docs/make_images.py`` writes them to ``docs/images``: the schedules from their formulas,
-the search for a learning rate on scikit-learn's handwritten digits, a drawn picture, augmented, and
-the regions of two half moons.
+the search for a learning rate and the learning curve on scikit-learn's handwritten digits, a drawn
+picture, augmented, the regions of two half moons, and experiments on made-up rows.
 """
 
 import tempfile
@@ -11,7 +11,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from secchi import MLP, ImageData, Learner, Moons, TableData
+from secchi import (
+    MLP,
+    Experiment,
+    ImageData,
+    Learner,
+    Line,
+    Moons,
+    TableData,
+    Training,
+    logspace,
+)
 from secchi.cli.demo import write_digits
 from secchi.console import Console
 from secchi.figures.style import FONT, SERIES
@@ -59,11 +69,11 @@ def schedules() -> Figure:
     return figure
 
 
-def search(folder: Path) -> Figure:
-    """The search for a learning rate of a head on the digits."""
+def digits(folder: Path) -> Learner:
+    """A head on the handwritten digits."""
     write_digits(folder / "digits")
     data = ImageData.from_folder(folder / "digits", size=64)
-    return Learner.pretrained("lite0", data, console=Console(quiet=True)).find_lr().plot()
+    return Learner.pretrained("lite0", data, console=Console(quiet=True))
 
 
 def augmented(folder: Path) -> Figure:
@@ -100,14 +110,34 @@ def plane() -> Figure:
     return learn.boundary().plot()
 
 
+def momentum() -> Figure:
+    """Accuracy on two half moons by learning rate, with and without momentum."""
+    sgd = Training("sgd", batch_size=32, epochs=50)
+    vary = {"lr": logspace(1e-3, 10, 17), "momentum": [0, 0.9]}
+    result = Experiment(Moons(rows=200, noise=0.2), MLP([16]), sgd, vary, repeats=20).run()
+    return result.plot("lr", "valid_accuracy", color="momentum")
+
+
+def failing() -> Figure:
+    """Where trainings on a line fail, by learning rate and momentum."""
+    sgd = Training("sgd", batch_size=16, epochs=20)
+    vary = {"lr": logspace(1e-4, 1, 9), "momentum": [0, 0.5, 0.8, 0.9, 0.95, 0.99]}
+    result = Experiment(Line(), MLP([8]), sgd, vary, repeats=10).run()
+    return result.heatmap("lr", "momentum", "valid_r")
+
+
 def main() -> None:
     """Write every figure."""
     with tempfile.TemporaryDirectory() as place:
+        learn = digits(Path(place))
         figures = {
             "schedules": schedules(),
-            "find_lr": search(Path(place)),
+            "find_lr": learn.find_lr().plot(),
+            "learning_curve": learn.learning_curve().plot(),
             "augmented": augmented(Path(place)),
             "boundary": plane(),
+            "experiment": momentum(),
+            "heatmap": failing(),
         }
         for name, figure in figures.items():
             figure.savefig(IMAGES / f"{name}.png", dpi=80, bbox_inches="tight")

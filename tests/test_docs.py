@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from secchi import MLP, FeatureCache, ImageData, Learner, Moons, TableData
+from secchi.experiments.spec_file import read_spec
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PAGES = ("training.md", "augmentation.md", "recipe.md", "tables.md")
+PAGES = ("training.md", "augmentation.md", "recipe.md", "tables.md", "experiments.md")
 
 _BLOCK = re.compile(r"(<!-- not run -->\n+)?^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_SPEC = re.compile(r"^```toml\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _EXAMPLE = re.compile(r"^For example::\n\n((?:(?:    .*)?\n)+)", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
@@ -62,6 +64,15 @@ def test_the_examples_of_the_learner_run() -> None:
     assert len(examples) > 10
     for name, code in examples.items():
         exec(compile(code, f"the example of {name}", "exec"), names)
+
+
+def test_the_file_of_an_experiment_is_one() -> None:
+    (spec,) = _SPEC.findall(_text("experiments.md"))
+    file = Path("wine.toml")
+    file.write_text(spec, encoding="utf-8")
+    experiment = read_spec(file)
+    assert list(experiment.vary) == ["lr", "dropout", "patience"]
+    assert len(experiment.trials) == 20 * 3 * 2 * 10
 
 
 def test_links_lead_somewhere() -> None:

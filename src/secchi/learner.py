@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from secchi.bundle.bundle import Bundle
+    from secchi.experiments.cross_validation import CrossValidation
+    from secchi.experiments.experiment import Experiment
+    from secchi.experiments.learning_curve import LearningCurve
+    from secchi.experiments.result import Result
     from secchi.inspection.baselines import Baselines
     from secchi.inspection.boundaries import Boundary
     from secchi.inspection.predictions import Predictions
@@ -725,6 +729,129 @@ class Learner:
         """
         memory = self._trainee.step_memory(self.training)
         return memory.of(batch_size or self.training.batch_size)
+
+    # ---------------------------------------------------------------- experiments
+
+    def experiment(
+        self, vary: Mapping[str, Any] | None = None, repeats: int = 1, **options: Any
+    ) -> "Experiment":
+        """What varies around this learner: its data, model and training are the base setting.
+
+        For a table it is the table and its network. For pictures it is their :meth:`features`, as
+        they are without augmentation, and a head on them, ``MLP([], init="zeros")``; of an epoch's
+        pictures those are left out that fill no batch, as :meth:`fit` does with
+        ``drop_last=True``. Whatever was trained so far does not matter.
+
+        Args:
+            vary: The values of each factor; see :class:`secchi.Experiment`.
+            repeats: How many times each setting is trained.
+            **options: Other arguments of :class:`secchi.Experiment`, which stand before the
+                learner's own: ``model=MLP([64])`` has a hidden layer in the head.
+
+        Raises:
+            SpecError: With every fault at once.
+
+        For example::
+
+            print(learn.experiment({"lr": [1e-3, 1e-2]}, repeats=3).plan())
+        """
+        from secchi.experiments.experiment import Experiment
+        from secchi.models.mlp import MLP
+
+        own: dict[str, Any] = {"training": self.training, "metrics": self.metrics}
+        own["seed"] = self.training.seed
+        trainee = self._trainee
+        if isinstance(trainee, TableTrainee):
+            own |= {"data": self.data, "model": trainee.model, "precision": trainee.precision}
+        else:
+            own |= {"data": self.features(), "model": MLP([], init="zeros")}
+        return Experiment(vary=vary, repeats=repeats, **(own | options))
+
+    def vary(
+        self,
+        vary: Mapping[str, Any],
+        repeats: int = 5,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        jobs: int | None = None,
+        **options: Any,
+    ) -> "Result":
+        """Train :meth:`experiment`: heads on the pictures' features, or networks on the table.
+
+        Args:
+            vary: The values of each factor.
+            repeats: How many times each setting is trained.
+            store: A file that keeps what is finished; None keeps all in memory.
+            jobs: How many processor cores work; None takes all.
+            **options: As for :meth:`experiment`.
+
+        For example::
+
+            print(learn.vary({"lr": [1e-3, 1e-2], "input_dropout": [0, 0.5]}, repeats=3).best())
+        """
+        return self.experiment(vary, repeats, **options).run(store, jobs=jobs)
+
+    def cross_validate(
+        self,
+        k: int = 5,
+        repeats: int = 1,
+        *,
+        store: str | os.PathLike[str] | None = None,
+        jobs: int | None = None,
+        **options: Any,
+    ) -> "CrossValidation":
+        """Scores when every row of training and validation validates once.
+
+        The network is that of :meth:`experiment`. The interval of the mean does not take folds for
+        independent trials (Nadeau and Bengio 2003). What belongs together among pictures, such as
+        those of one patient, is not known, and is parted.
+
+        Args:
+            k: How many folds.
+            repeats: How many times, each with other folds.
+            store: As for :meth:`vary`.
+            jobs: Likewise.
+            **options: As for :meth:`experiment`.
+
+        For example::
+
+            print(learn.cross_validate(k=3))
+        """
+        from secchi.experiments.cross_validation import cross_validate
+
+        return cross_validate(self.experiment(**options), k, repeats, store=store, jobs=jobs)
+
+    def learning_curve(
+        self,
+        fractions: Sequence[float] | None = None,
+        repeats: int = 10,
+        *,
+        measure: str | None = None,
+        store: str | os.PathLike[str] | None = None,
+        jobs: int | None = None,
+        **options: Any,
+    ) -> "LearningCurve":
+        """The error by the number of training rows, and what more of them would bring.
+
+        The network is that of :meth:`experiment`. ``.at(5000)`` says what to expect of so many,
+        ``.plot()`` draws it.
+
+        Args:
+            fractions: Shares of the training rows, four or more; None takes nine.
+            repeats: How many times, each with another order of the rows.
+            measure: Such as ``"valid_loss"``; None takes the first metric.
+            store: As for :meth:`vary`.
+            jobs: Likewise.
+            **options: As for :meth:`experiment`.
+
+        For example::
+
+            print(net.learning_curve([0.2, 0.4, 0.7, 1], repeats=3))
+        """
+        from secchi.experiments.learning_curve import learning_curve
+
+        base = self.experiment(**options)
+        return learning_curve(base, fractions, repeats, measure=measure, store=store, jobs=jobs)
 
     # ---------------------------------------------------------------- features and predictions
 

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from secchi.intervals import LEVEL
-
 
 def number(value: float, places: int = 4) -> str:
     """So many decimals; few digits where those would show nothing or too much; ``-`` for none.
@@ -41,6 +39,8 @@ def with_interval(value: float, low: float, high: float) -> str:
     """
     if math.isnan(low):
         return number(value)
+    from secchi.intervals import LEVEL  # with NumPy, which most of what is shown does without
+
     return f"{number(value)} ({100 * LEVEL:g} % interval {number(low)} to {number(high)})"
 
 

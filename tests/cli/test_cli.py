@@ -24,6 +24,7 @@ from secchi.features.cache import FeatureCache
 
 MakePictures = Callable[..., Path]
 COLOURS = ("blue", "green", "red")
+COMMANDS = ("demo", "train", "find-lr", "recipe", "predict", "test", "vary", "look", "cache")
 HEAVY = {"torch", "numpy", "pandas", "timm", "openvino", "sklearn", "matplotlib", "PIL"}
 
 
@@ -102,16 +103,14 @@ def test_help_comes_without_loading_what_is_not_needed() -> None:
         timeout=60,
     )
     assert done.returncode == 0
-    for command in ("demo", "train", "find-lr", "recipe", "predict", "test", "cache"):
+    for command in COMMANDS:
         assert command in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "secchi.cli" in imported
     assert not imported & HEAVY
 
 
-@pytest.mark.parametrize(
-    "command", ["demo", "train", "find-lr", "recipe", "predict", "test", "cache"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_and_has_json(command: str) -> None:
     done = secchi(command, "--help")
     assert done.code == 0

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from secchi.data import ledger_file, looks
+from secchi import sqlite_file
+from secchi.data import looks
 from secchi.data.ledger_file import KEPT_KEYS, LedgerFile, Unreachable, shared_rows
 from secchi.errors import DataError
 
@@ -211,7 +212,7 @@ def test_a_kill_in_the_middle_of_a_line_loses_that_line_only(path: Path) -> None
 def test_a_file_that_another_holds_is_read_and_not_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_file, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
     add_lines(path, "a", 1)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

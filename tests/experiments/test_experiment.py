@@ -240,6 +240,7 @@ def test_all_faults_are_told_at_once(iris: TableData) -> None:
         repeats=0,
         resplit="yes",
         precision="fp16",
+        device="gpu",
         metrics=["accurcy", "mae"],
         data_options={"scale": "none"},
     )
@@ -247,6 +248,7 @@ def test_all_faults_are_told_at_once(iris: TableData) -> None:
         "repeats is 0",
         "resplit is 'yes'",
         "precision is 'fp16'",
+        "device is 'gpu', not one of auto, cpu and cuda",
         "data_options",
         "'accurcy'; did you mean accuracy",
         "mae needs a number",
@@ -420,12 +422,25 @@ def test_the_fingerprint_names_the_base(iris: TableData, diabetes: TableData) ->
         Experiment(iris, resplit=True),
         Experiment(iris, metrics=["f1"]),
         Experiment(iris, precision="fp64"),
+        Experiment(iris, device="cuda"),
         Experiment(Line()),
         Experiment(Line(slope=2)),
         Experiment(Line(), data_options={"scale": "none"}),
     ]
     assert len({each.fingerprint() for each in others}) == len(others)
     assert Experiment(iris, vary={"lr": [1]}, repeats=9).fingerprint() == others[0].fingerprint()
+
+
+def test_auto_is_the_processor_and_a_device_that_is_not_there_is_told_of(
+    iris: TableData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Experiment(iris).device == Experiment(iris, device="cpu").device == "cpu"
+    on_gpu = Experiment(iris, device="cuda")  # a record of one can be read anywhere
+    assert Experiment.from_dict(on_gpu.to_dict(), data=iris).device == "cuda"
+    assert "were it not for the GPU" in str(on_gpu.plan())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SpecError, match="no cuda here"):
+        on_gpu.run()
 
 
 def _own(outputs: Any, truth: Any) -> Any:

@@ -2,13 +2,21 @@
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from secchi.cohort.curve import Curve
 from secchi.experiments.best import left_out_score
 from secchi.experiments.ranking import compare
+from secchi.experiments.result import Result
+from secchi.experiments.trials import Finished, Trial
+from secchi.training.history import Outcome
 
 LRS = [{"lr": float(lr)} for lr in range(10)]
 
@@ -122,6 +130,67 @@ def test_settings_that_fail_come_last_and_are_not_compared(make_result) -> None:
     assert order[-2:] == [9.0, 8.0]
     assert [math.isnan(one.p) for one in found.settings[-2:]] == [True, True]
     assert result.best("valid_accuracy").among == 8
+
+
+def test_a_trial_without_a_number_counts_like_one_that_failed(make_result) -> None:
+    """The mean of what is left of a setting may be the best, and its differences not."""
+    values = np.array([[0.60, 0.70, 0.80], [np.nan, 0.69, 0.79], [0.50, 0.61, 0.69]])
+    result = make_result(LRS[:3], values)
+    found = result.rank("valid_accuracy")
+    assert [one.setting["lr"] for one in found.settings] == [0.0, 2.0, 1.0]
+    assert [one.failed for one in found.settings] == [0, 0, 1]
+    assert "1 without a number" in str(found)
+    best = result.best("valid_accuracy")
+    assert (best.among, best.next.setting) == (2, {"lr": 2.0})
+    assert best.next.behind == pytest.approx(0.1)
+    assert result.failed == ()
+
+
+def test_where_every_setting_lacks_a_number_none_is_compared(make_result) -> None:
+    values = np.where(np.eye(3), np.nan, np.random.default_rng(11).random((3, 3)))
+    result = make_result(LRS[:3], values)
+    assert "no other setting has a number in every repeat" in result.rank().verdict
+    best = result.best()
+    assert best.among == 3
+    assert "cannot be compared with it: each has trials without a number" in str(best)
+    json.dumps(best.to_dict(), allow_nan=False)
+
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 6))
+cells = st.sampled_from([0.1, 0.2, 0.3, 0.7, np.nan, -1.0])  # the last: not finished
+
+
+@settings(max_examples=200, deadline=None)
+@given(arrays(np.float64, shapes, elements=cells))
+def test_the_first_is_never_behind_another(values: np.ndarray) -> None:
+    """Whatever is not finished or has no number."""
+    finished = []
+    for setting, repeat in np.argwhere(values != -1):
+        loss = values[setting, repeat, None]
+        curve = Curve(loss, loss, {}, Outcome.COMPLETED, 1, None)
+        finished.append(Finished(Trial(LRS[setting], int(repeat)), curve, None, 0.1))
+    if not finished:
+        return
+    result = Result({}, finished)
+    found = result.rank()
+    compared = [one for one in found.settings if not math.isnan(one.behind)]
+    assert compared[0] == found.settings[0]
+    for better, worse in pairwise(compared):
+        assert worse.mean >= better.mean - 1e-12
+        assert worse.behind >= better.behind - 1e-12
+        assert worse.behind == pytest.approx(worse.mean - compared[0].mean)
+        assert worse.n == compared[0].n == found.repeats
+    assert "by -" not in str(result)
+
+
+def test_the_unfinished_are_compared_over_the_repeats_that_all_have(make_result) -> None:
+    values = np.array([[0.5, 0.5, 0.5, 0.9], [0.6, 0.6, 0.6, 0.7]])
+    result = make_result(LRS[:2], values)
+    less = Result(result.document, result.finished[:-1])
+    found = less.rank("valid_accuracy")
+    assert found.settings[0].setting == {"lr": 1.0}
+    assert [one.n for one in found.settings] == [3, 3]
+    assert less.best("valid_accuracy").mean == pytest.approx(0.6)
 
 
 def test_the_luck_of_choosing_is_taken_out(make_result) -> None:

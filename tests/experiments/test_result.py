@@ -168,7 +168,7 @@ def test_a_trial_is_done_again(make_result, monkeypatch) -> None:
     made = make_result(GRID, np.random.default_rng(0).random((4, 2)))
     one = made.finished[3]
     moved = one.curve._replace(valid_loss=one.curve.valid_loss * (1 + 1e-6))
-    monkeypatch.setattr(secchi.cohort.alone, "train_alone", lambda member, metrics: member.curve)
+    monkeypatch.setattr(secchi.cohort.alone, "train_alone", lambda member, *others: member.curve)
     same = Result({}, made.finished, Alone(one)).replay(3)
     assert same.difference == 0
     assert "to the bit" in str(same)

@@ -13,11 +13,15 @@ import pytest
 from secchi.cohort.alone import train_alone
 from secchi.console import Console
 from secchi.data.synthetic import Line
+from secchi.data.table import TableData
 from secchi.errors import SecchiError, SpecError
+from secchi.experiments import experiment_plan
 from secchi.experiments import run as run_module
 from secchi.experiments.experiment import Experiment
 from secchi.experiments.run import plan_of, run
+from secchi.experiments.space import linspace
 from secchi.experiments.store import Counts, Store
+from secchi.experiments.tables import Tables
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training
 
@@ -101,15 +105,18 @@ def test_what_trains_alone_is_kept_with_the_reason(path: Path) -> None:
 
 def test_only_what_is_new_is_trained(path: Path, trained: list[int]) -> None:
     first = run(experiment(), path, console=QUIET)
-    assert sum(trained) == 4
-    assert same(run(experiment(), path, console=QUIET), first)
+    assert first.computed == sum(trained) == 4
+    again = run(experiment(), path, console=QUIET)
+    assert same(again, first)
+    assert again.computed == 0
     assert sum(trained) == 4
     more = run(experiment((*RATES, 0.05), 3), path, console=QUIET)
+    assert more.computed == 5
     assert sum(trained) == 9
     assert same(more, run(experiment((*RATES, 0.05), 3), console=QUIET))
     # Those that are not asked for any more stay, and are not in the result.
     assert same(run(experiment(), path, console=QUIET), first)
-    assert Store.read(path).counts() == Counts(9, 9, 0)
+    assert Store.read(path).counts() == Counts(4, 4, 0, earlier=5)
 
 
 def test_another_experiment_is_refused(path: Path) -> None:
@@ -144,6 +151,22 @@ def test_anew_leaves_alone_what_another_process_is_at_work_on_or_wrote(path: Pat
     assert path.read_text().startswith("epoch,loss")
 
 
+def test_trials_that_another_process_no_longer_has_are_trained_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began with fewer values meanwhile: that is no reason to leave the others, or to wait."""
+    train_members: Callable[..., Any] = run_module.train_members
+    fewer = experiment(RATES[:1])
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        Store.open(path, fewer.to_dict(), fewer.fingerprint()).add(fewer.trials)
+        return train_members(*given, **named)
+
+    monkeypatch.setattr(run_module, "train_members", meanwhile)
+    assert run(experiment(), path, console=QUIET).computed == 4
+    assert Store.read(path).counts() == Counts(2, 2, 0, earlier=2)
+
+
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, "2", True])
 def test_jobs_that_cannot_be(jobs: Any) -> None:
     with pytest.raises(SpecError, match="jobs is"):
@@ -170,6 +193,7 @@ def test_what_another_holds_is_waited_for_and_taken_over(
     with other.working():
         other.claim([trial.key for trial in made.trials[:3]])
         result = run(made, path, console=Listening())
+    assert result.computed == 4
     (line,) = lines
     assert line.startswith(f"3 networks left, held by process {os.getpid()} on ")
     assert sum(trained) == 4
@@ -191,6 +215,7 @@ def test_an_interruption_keeps_what_has_ended(
         with pytest.raises(KeyboardInterrupt):
             run(experiment(), path, console=heard)
     assert "interrupted: 3 of 4 networks are finished; they are kept in" in heard.text
+    assert "the same again goes on" in heard.text
     assert Store.read(path).counts() == Counts(4, 3, 0)
     trained.clear()
     heard = Heard()
@@ -198,6 +223,20 @@ def test_an_interruption_keeps_what_has_ended(
     assert trained == [1]
     assert "3 of 4 networks finished before" in heard.text
     assert same(result, run(experiment(), console=QUIET))
+
+
+@pytest.mark.parametrize("option", ["store=", "--store FILE.sqlite"])
+def test_an_interruption_says_what_would_have_kept_it(
+    monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "train_members", interrupted)
+    heard = Heard()
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment(), console=heard, option=option)
+    assert f"nothing is kept; with {option} the same again would go on" in heard.text
 
 
 def test_an_error_lets_go_of_the_share(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +250,24 @@ def test_an_error_lets_go_of_the_share(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 # ---------------------------------------------------------------- what is shown
+
+
+def test_networks_are_trained_on_the_device_of_the_experiment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    devices = []
+    train_members = run_module.train_members
+
+    def on_processor(members: Any, metrics: Any, *, device: str, **how: Any) -> Any:
+        devices.append(device)
+        return train_members(members, metrics, **how)
+
+    monkeypatch.setattr(run_module, "train_members", on_processor)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    on_gpu = Experiment(Line(rows=30), MLP([2]), Training("sgd", epochs=2), device="cuda")
+    run(on_gpu, console=QUIET)
+    run(experiment(), console=QUIET)
+    assert devices == ["cuda", "cpu"]
 
 
 def test_progress_counts_the_networks(path: Path) -> None:
@@ -241,6 +298,36 @@ def test_the_plan_counts_what_a_run_trains() -> None:
     assert "240 networks: 12 settings, 20 repeats" in str(found)
     assert "estimated:" in str(found)
     assert found.to_dict()["trials"] == 240
+
+
+@pytest.mark.parametrize(
+    ("data", "vary", "tables"),
+    [
+        (Line(rows=30), {"slope": [-1, 0, 1]}, 3 * 400),
+        (Line(rows=30), {"lr": [0.1, 0.2, 0.4]}, 400),
+        (TableData.made(Line(rows=30)), {"lr": [0.1, 0.2, 0.4]}, 1),
+        (TableData.made(Line(rows=30)), {"train_fraction": [0.5, 1]}, 401),
+        (Line(rows=30), {"slope": linspace(-1, 1, 300)}, 300 * 400),
+    ],
+)
+def test_the_estimate_has_the_making_of_tables(
+    monkeypatch: pytest.MonkeyPatch, data: Any, vary: dict[str, Any], tables: int
+) -> None:
+    clock = 0.0
+    made: Callable[..., Any] = Tables._made
+
+    def slowly(*given: Any) -> Any:
+        nonlocal clock
+        clock += 10.0
+        return made(*given)
+
+    training = Training("sgd", epochs=1, batch_size=16)
+    planned = Experiment(data, MLP([2]), training, vary, repeats=400)
+    quick = plan_of(planned).seconds
+    monkeypatch.setattr(Tables, "_made", slowly)
+    monkeypatch.setattr(experiment_plan.time, "perf_counter", lambda: clock)
+    slow = plan_of(planned).seconds
+    assert slow == pytest.approx(10 * tables, abs=1 + 1.1 * quick)
 
 
 def test_a_plan_of_many_repeats_looks_at_some(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,8 +122,12 @@ def test_more_trials_are_added_and_the_old_ones_stay(path: Path) -> None:
     new = Trial({"lr": 0.8}, 0)
     store = opened(path, [TRIALS[2], new])
     assert store.pending()[0] == new.key
-    assert store.finished_keys() == [KEYS[2], KEYS[0]]
-    assert store.counts() == Counts(7, 2, 0)
+    assert store.counts() == Counts(2, 1, 0, earlier=1)
+    for seen in (store, Store.read(path)):
+        assert seen.finished_keys() == [KEYS[2]]
+        assert [each.trial for each in seen.finished()] == [TRIALS[2]]
+    assert store.finished_of({KEYS[0], KEYS[2], new.key}) == 2
+    assert opened(path).finished_keys() == [KEYS[0], KEYS[2]]
 
 
 def test_another_experiment_is_refused_and_told(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from secchi import sqlite_file
 from secchi.cohort.curve import Curve
 from secchi.errors import SecchiError
 from secchi.experiments import store_file
@@ -83,7 +84,7 @@ def test_a_commit_waits_for_that_of_another_process(path: Path) -> None:
 
 
 def test_a_file_that_is_kept_locked_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_file, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
     store = opened(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -42,7 +42,8 @@ run_module.train_members = noting
 print("ready", flush=True)
 sys.stdin.readline()
 result = run_module.run(experiment, "store", jobs=1, console=Console(quiet=True))
-print(json.dumps([trained, result.final.to_json(double_precision=15)]), flush=True)
+table = result.final.to_json(double_precision=15)
+print(json.dumps([trained, result.computed, table]), flush=True)
 """
 
 
@@ -64,12 +65,13 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    (one, table), (other, its_table) = (
+    (one, computed, table), (other, its_computed, its_table) = (
         json.loads(process.communicate(timeout=120)[0]) for process in processes
     )
     trained = [tuple(each) for each in one + other]
     assert len(trained) == len(set(trained)) == 40
     assert one
     assert other
+    assert [computed, its_computed] == [len(one), len(other)]
     assert table == its_table
     assert Store.read(tmp_path / "store").counts() == Counts(40, 40, 0)

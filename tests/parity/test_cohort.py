@@ -20,7 +20,7 @@ from secchi.cohort.alone import train_alone
 from secchi.cohort.curve import Curve
 from secchi.cohort.loop import train_members
 from secchi.cohort.member import Member
-from secchi.cohort.stacked import train_stack
+from secchi.cohort.stacked.train import train_stack
 from secchi.data.task import Kind, Labels, Target, Task
 from secchi.models.mlp import MLP
 from secchi.models.parts import ACTIVATION_NAMES

@@ -11,7 +11,18 @@ from typing import Any, NoReturn
 import typer
 from typer.main import get_command
 
-from secchi.cli import INTERRUPTED, cache, demo, find_lr, predict, recipe, test, train
+from secchi.cli import (
+    INTERRUPTED,
+    cache,
+    demo,
+    find_lr,
+    look,
+    predict,
+    recipe,
+    test,
+    train,
+    vary,
+)
 from secchi.errors import SecchiError
 
 _CTRL_C = 130
@@ -33,6 +44,8 @@ app.command("find-lr")(find_lr.find_lr)
 app.command("recipe")(recipe.recipe)
 app.command("predict")(predict.predict)
 app.command("test")(test.test)
+app.command("vary", help=vary.HELP)(vary.vary)
+app.command("look")(look.look)
 app.command("cache")(cache.cache)
 
 

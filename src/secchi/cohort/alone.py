@@ -8,7 +8,7 @@ from secchi.training.execution import Execution
 from secchi.training.loop import train
 
 
-def train_alone(member: Member, metrics: Sequence[str]) -> Curve:
+def train_alone(member: Member, metrics: Sequence[str], device: str = "cpu") -> Curve:
     """Train one network through :func:`secchi.training.loop.train`, as a learner does on a table.
 
     This is what training with others has to give too.
@@ -16,6 +16,7 @@ def train_alone(member: Member, metrics: Sequence[str]) -> Curve:
     Args:
         member: The network.
         metrics: Names for :func:`secchi.training.metrics.metric`.
+        device: Where: ``"cpu"`` or ``"cuda"``.
 
     Raises:
         DataError: As the loop does.
@@ -38,7 +39,7 @@ def train_alone(member: Member, metrics: Sequence[str]) -> Curve:
         table.rows("valid"),
         member.training,
         metrics=metrics,
-        execution=Execution(precision=table.precision),
+        execution=Execution(device, table.precision),
         units=table.units,
         equal_batches=True,
     )

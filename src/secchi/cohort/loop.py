@@ -1,15 +1,16 @@
 """Networks trained together: in step where they can be, else one after the other."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from secchi.cohort.alone import train_alone
 from secchi.cohort.curve import Curve
-from secchi.cohort.lanes.train import Job, jobs_of
+from secchi.cohort.lanes.train import jobs_of
 from secchi.cohort.member import Member
-from secchi.cohort.plan import plan
+from secchi.cohort.plan import Plan, plan
+from secchi.cohort.stacked.cuts import train_stacks
+from secchi.features.runtimes import cores
 
 Done = Callable[[int, Curve], None]
 """Told the place of a network and its curve."""
@@ -20,17 +21,20 @@ def train_members(
     metrics: Sequence[str],
     *,
     threads: int | None = None,
+    device: str = "cpu",
     done: Done | None = None,
 ) -> list[Curve]:
     """Train networks; each comes to what it comes to alone.
 
     Those of one structure go in step: see :func:`secchi.cohort.structure.structure`. What a network
-    comes to does not depend on those beside it, to the last bit.
+    comes to does not depend on those beside it: on a processor to the last bit, on a GPU to
+    rounding.
 
     Args:
         members: The networks.
         metrics: Names for :func:`secchi.training.metrics.metric`.
         threads: How many cores are used; None: all that this process may.
+        device: Where: ``"cpu"`` or ``"cuda"``.
         done: Told of each network as it ends, in the thread that called.
 
     Returns:
@@ -54,29 +58,26 @@ def train_members(
         if done:
             done(place, curve)
 
-    threads = threads or cores()
     found = plan(members, metrics)
-    jobs = [job for places in found.cohorts for job in jobs_of(members, places, metrics, threads)]
-    for place, curve in _worked_off(jobs, threads):
+    if device == "cpu":
+        in_step = _on_cores(members, found, metrics, threads or cores())
+    else:
+        in_step = train_stacks(members, found, metrics, device)
+    for place, curve in in_step:
         finish(place, curve)
     for place, _ in found.alone:
-        finish(place, train_alone(members[place], metrics))
+        finish(place, train_alone(members[place], metrics, device))
     return [curves[place] for place in range(len(members))]
 
 
-def cores() -> int:
-    """How many cores this process may use.
+def _on_cores(
+    members: Sequence[Member], found: Plan, metrics: Sequence[str], threads: int
+) -> Iterator[tuple[int, Curve]]:
+    """The networks of a plan that go in step, as they end.
 
-    >>> cores() >= 1
-    True
+    An interruption ends the jobs that run at their next pause.
     """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _worked_off(jobs: Sequence[Job], threads: int) -> Iterator[tuple[int, Curve]]:
-    """What jobs give, as they give it; an interruption ends those that run at their next pause."""
+    jobs = [job for places in found.cohorts for job in jobs_of(members, places, metrics, threads)]
     stopped = threading.Event()
     pool = ThreadPoolExecutor(max_workers=threads)
     try:

@@ -142,7 +142,7 @@ def separator_of(file: str, encoding: str, given: str | None = None) -> str:
     if separator is None:
         return found or _unused(sample)
     separator = "\t" if separator == r"\t" else separator
-    if len(separator) != 1 or separator in '"\r\n':
+    if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
         raise DataError(
             f"sep is {given!r}; it has to be one character, such as ';', '\\t', or ' ' for any "
             "number of blanks"
@@ -205,7 +205,7 @@ def _known_encoding(file: str, name: str) -> str:
     """
     try:
         "".encode(name)  # which codecs of other things, such as rot13, refuse
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, TypeError):
         raise DataError(
             f"encoding is {name!r}, which Python does not know as one of text; try 'utf-8'"
         ) from None

@@ -4,9 +4,6 @@
 
     test_sets   fingerprint, rows, keys, checksum   keys: sorted little-endian uint64, the smallest
     looks       a column for each field of Look, checksum
-
-The journal is SQLite's ordinary one, not a write-ahead log: the ledger stays one file between
-writes, can be read where it cannot be written, and loses no committed line in a power cut.
 """
 
 import contextlib
@@ -20,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from secchi import __version__
 from secchi.data.looks import Look, Overlap, TestSet
 from secchi.data.row_keys import Keys
 from secchi.errors import DataError
+from secchi.sqlite_file import Layout, connected, is_out_of_reach
 
 FORMAT = 1
 """The version of the file's layout, in ``PRAGMA user_version``."""
@@ -62,11 +59,8 @@ class LedgerFile:
             raise Unreachable(str(error)) from None
         with self._connected("rwc") as file:
             file.execute("BEGIN IMMEDIATE")
-            if self._is_new(file):
-                file.execute(f"PRAGMA application_id = {_APPLICATION}")
-                file.execute(f"PRAGMA user_version = {FORMAT}")
-                for table in _TABLES:
-                    file.execute(table)
+            if _LAYOUT.is_new(file, self.path):
+                _LAYOUT.begin(file)
             kept = test.keys[:KEPT_KEYS].astype("<u8").tobytes()
             row = [test.fingerprint, len(test), kept]
             file.execute(
@@ -95,7 +89,7 @@ class LedgerFile:
             raise Unreachable(str(error)) from None
         with self._connected("rw") as file:  # read-only where it has to be
             file.execute("BEGIN")
-            if self._is_new(file):
+            if _LAYOUT.is_new(file, self.path):
                 return []
             found = []
             for name, rows, blob in self._rows(file, "SELECT * FROM test_sets"):
@@ -121,46 +115,15 @@ class LedgerFile:
 
     @contextlib.contextmanager
     def _connected(self, mode: str) -> Iterator[sqlite3.Connection]:
-        address = f"{self.path.as_uri()}?mode={mode}"
         try:
-            with contextlib.closing(
-                sqlite3.connect(address, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
-            ) as file:
+            with connected(self.path, mode) as file:
                 yield file
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUT_OF_REACH:
+            if is_out_of_reach(error):
                 raise Unreachable(str(error)) from None
             raise self._damaged(error) from None
         except UnicodeDecodeError as error:  # in what SQLite says of a damaged table
             raise self._damaged(error) from None
-
-    def _is_new(self, file: sqlite3.Connection) -> bool:
-        """Whether nothing is in the file yet.
-
-        Raises:
-            DataError: What is in it is no ledger, or of a newer format.
-        """
-        version, identity, tables = (
-            file.execute(query).fetchone()[0]
-            for query in (
-                "PRAGMA user_version",
-                "PRAGMA application_id",
-                "SELECT count(*) FROM sqlite_master",
-            )
-        )
-        if not (version or identity or tables):
-            return True
-        if identity != _APPLICATION:
-            raise DataError(
-                f"{self.path} is a SQLite file and no test ledger of secchi; SECCHI_LEDGER names "
-                "another file"
-            )
-        if version > FORMAT:
-            raise DataError(
-                f"the test ledger {self.path} has format {version}, and this secchi "
-                f"({__version__}) reads up to {FORMAT}; upgrade it: pip install -U secchi"
-            )
-        return False
 
     def _damaged(self, why: object) -> DataError:
         return DataError(
@@ -212,35 +175,19 @@ def _as_stored(value: Any) -> Any:
 
 _FIELDS = [field.name for field in dataclasses.fields(Look)]
 
-_TABLES = (
-    """CREATE TABLE test_sets (
-        fingerprint TEXT PRIMARY KEY, rows INTEGER, keys BLOB, checksum INTEGER
-    )""",
-    """CREATE TABLE looks (
-        id TEXT PRIMARY KEY, test TEXT, reason TEXT, "when" TEXT, version TEXT,
-        opening TEXT, model TEXT, name TEXT, metric TEXT, value REAL, checksum INTEGER
-    )""",
-    "CREATE INDEX looks_of_test ON looks (test)",
+_LAYOUT = Layout(
+    "test ledger",
+    b"secc",
+    FORMAT,
+    (
+        """CREATE TABLE test_sets (
+            fingerprint TEXT PRIMARY KEY, rows INTEGER, keys BLOB, checksum INTEGER
+        )""",
+        """CREATE TABLE looks (
+            id TEXT PRIMARY KEY, test TEXT, reason TEXT, "when" TEXT, version TEXT,
+            opening TEXT, model TEXT, name TEXT, metric TEXT, value REAL, checksum INTEGER
+        )""",
+        "CREATE INDEX looks_of_test ON looks (test)",
+    ),
+    "SECCHI_LEDGER names another file",
 )
-
-_APPLICATION = int.from_bytes(b"secc", "big")
-"""Marks the file as a ledger, in ``PRAGMA application_id``."""
-
-_BUSY_SECONDS = 30.0
-
-_OUT_OF_REACH = frozenset(
-    {
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-"""Errors of the place, not of what is in the file."""

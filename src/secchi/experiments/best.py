@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secchi.experiments.collected import Collected
 from secchi.experiments.measures import lower_is_better, measure_text, setting_text
-from secchi.experiments.ranking import Ranked, ranking_of
+from secchi.experiments.ranking import Ranked, comparable, ranking_of
 from secchi.experiments.settings import canonical
 from secchi.files import finite
 from secchi.text import counted, number, with_interval
@@ -21,6 +21,9 @@ Array = NDArray[np.float64]
 @dataclasses.dataclass(frozen=True)
 class Best:
     """The best of several settings, and what choosing it did to its score.
+
+    Which settings it was chosen from, and over which repeats, is as in a
+    :class:`secchi.experiments.ranking.Ranking`; where each lacks a number, from all of them.
 
     Attributes:
         measure: What it was chosen by.
@@ -81,6 +84,8 @@ class Best:
         return "\n".join([*lines, self._luck()] if self.among > 1 else lines)
 
     def _lead(self, second: Ranked) -> str:
+        if math.isnan(second.behind):
+            return f"the next, {second.name}, cannot be compared with it: each has trials without a number"
         lead = f"ahead of the next, {second.name}, by "
         lead += with_interval(second.behind, second.behind_low, second.behind_high)
         if self.real is None:
@@ -108,11 +113,11 @@ class Best:
 def best_of(collected: Collected, measure: str, same_rows: bool) -> Best | None:
     """The best setting; see :meth:`secchi.experiments.result.Result.best`."""
     ranking = ranking_of(collected, measure)
+    values, _, sound = comparable(collected, measure)
     scored = [one for one in ranking.settings if not math.isnan(one.mean)]
     if not scored:
         return None
-    without = [one for one in scored if not one.failed]
-    candidates = without or scored
+    candidates = [one for one in scored if not math.isnan(one.behind)] if sound.any() else scored
     keys = {canonical(one.setting) for one in candidates}
     chosen = [canonical(setting) in keys for setting in collected.settings]
     first = candidates[0]
@@ -127,7 +132,7 @@ def best_of(collected: Collected, measure: str, same_rows: bool) -> Best | None:
         candidates[1] if len(candidates) > 1 else None,
         len(ranking.ties),
         not ranking.ties if ranking.compared else None,
-        left_out_score(collected.finals(measure)[chosen], lower_is_better(measure)),
+        left_out_score(values[chosen], lower_is_better(measure)),
         same_rows,
     )
 

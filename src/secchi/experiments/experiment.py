@@ -34,6 +34,11 @@ TRAINING = Training(lr=3e-3, epochs=100, patience=20, keep_best=True)
 
 _WHAT = "this experiment cannot be"
 _PRECISIONS = ("fp32", "fp64")
+_ARGUMENTS = (
+    *("data", "model", "training", "vary", "repeats", "seed", "resplit", "folds", "design"),
+    *("samples", "metrics", "precision", "data_options", "name"),
+)
+_DEVICES = ("cpu", "cuda")
 
 
 class Experiment:
@@ -72,6 +77,7 @@ class Experiment:
         samples: How many settings the last two have.
         metrics: What is measured after each epoch; None takes what is usual for the task.
         precision: ``"fp32"`` or ``"fp64"``.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; auto is the processor, as for tables.
         data_options: How made-up rows are parted and scaled; as for :meth:`secchi.TableData.made`.
         name: What it is called; None takes that of the data.
 
@@ -80,6 +86,8 @@ class Experiment:
         settings: The settings, each a value for each factor by its name, as the specifications hold
             it: 0.0 for 0.
         task: What is predicted.
+        device: Where networks are trained, ``"cpu"`` or ``"cuda"``; a part of what they are, since
+            a GPU rounds otherwise, and draws the dropout of those that train alone itself.
 
     Raises:
         SpecError: With every fault at once.
@@ -113,6 +121,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         samples: int | None = None,
         metrics: Sequence[str] | None = None,
         precision: str = "fp32",
+        device: str = "auto",
         data_options: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
@@ -122,6 +131,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         self.resplit, self.folds = resplit, folds
         self.design, self.samples = design, samples
         self.precision = precision
+        self.device = "cpu" if device == "auto" else device
         self.data_options = dict(data_options or {})
         vary = {} if vary is None else vary
         training = TRAINING if training is None else training
@@ -208,6 +218,18 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
 
         return run(self, store, jobs=jobs, fresh=fresh)
 
+    def but(self, **changes: Any) -> "Experiment":
+        """The same with other arguments, by their names.
+
+        Raises:
+            SpecError: With every fault.
+
+        >>> from secchi.data.synthetic import Line
+        >>> Experiment(Line(rows=50), repeats=5).but(vary={"fold": [0, 1]}, folds=2)
+        <line: fold varies, 2 settings x 5 repeats = 10 trials>
+        """
+        return Experiment(**({name: getattr(self, name) for name in _ARGUMENTS} | changes))
+
     # ---------------------------------------------------------------- as a record
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,6 +250,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             "folds": self.folds,
             "metrics": list(self.metrics),
             "precision": self.precision,
+            "device": self.device,
         }
 
     @classmethod
@@ -271,7 +294,10 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         document = self.to_dict()
         base = {
             name: document[name]
-            for name in ("model", "training", "seed", "resplit", "folds", "metrics", "precision")
+            for name in (
+                *("model", "training", "seed", "resplit", "folds"),
+                *("metrics", "precision", "device"),
+            )
         }
         base["loss"] = loss_identity(self.training.loss)
         data = document["data"]
@@ -314,6 +340,8 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             faults.append(f"resplit is {self.resplit!r}, which is neither True nor False")
         if self.precision not in _PRECISIONS:
             faults.append(f"precision is {self.precision!r}, neither fp32 nor fp64")
+        if self.device not in _DEVICES:
+            faults.append(f"device is {self.device!r}, not one of auto, cpu and cuda")
         if self.data_options and not isinstance(self.data, Synthetic):
             faults.append("data_options are for made-up rows; a table has its own")
         if self.folds is not None and "fold" not in vary:

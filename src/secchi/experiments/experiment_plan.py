@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from secchi.text import counted
 
 if TYPE_CHECKING:
     from secchi.experiments.experiment import Experiment
+    from secchi.experiments.tables import Tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +41,11 @@ class ExperimentPlan:
         trials: Networks in all.
         cohorts: Networks that can be trained in step.
         alone: Networks that cannot, by the reason.
-        seconds: Estimated, of all of them, on all cores that this process may use.
-        nbytes: Estimated, the most that is in memory at a time for them.
+        seconds: Estimated, of all of them and of making their tables, on all cores that this
+            process may use; on a GPU they take another time, which is not estimated.
+        nbytes: Likewise, the most that is in memory at a time for them.
         cores: How many those are.
+        device: ``"cpu"`` or ``"cuda"``.
 
     >>> steps = (Together(2400, "11 inputs, 3 hidden layers (relu), 1 outputs, sgd"),)
     >>> print(ExperimentPlan(120, 20, 2400, steps, (), 61.2, 48_000_000, 2))
@@ -58,17 +62,19 @@ class ExperimentPlan:
     seconds: float
     nbytes: int
     cores: int
+    device: str = "cpu"
 
     def __str__(self) -> str:
         settings = counted(self.settings, "setting", "settings")
         repeats = counted(self.repeats, "repeat", "repeats")
         time, place = _duration(self.seconds), counted(self.cores, "core", "cores")
+        estimated = "estimated" if self.device == "cpu" else "estimated, were it not for the GPU"
         return "\n".join(
             [
                 f"{counted(self.trials, 'network', 'networks')}: {settings}, {repeats}",
                 *(f"{each.networks:,} in step: {each.words}" for each in self.cohorts),
                 *(f"{each.networks:,} alone: {each.words}" for each in self.alone),
-                f"estimated: {time} on {place}, and {self.nbytes / 1e6:,.0f} MB of memory",
+                f"{estimated}: {time} on {place}, and {self.nbytes / 1e6:,.0f} MB of memory",
             ]
         )
 
@@ -81,13 +87,14 @@ def plan_of(experiment: "Experiment") -> ExperimentPlan:
     """What an experiment would do and take; nothing is trained.
 
     Only some of the repeats are looked at, and stand for the others: these have the same settings,
-    on tables of the same kind.
+    on tables of the same kind. How long tables take to be made is measured.
     """
     settings, repeats = len(experiment.settings), experiment.repeats
     looked_at = min(repeats, math.ceil(_LOOKED_AT / max(settings, 1)))
     trials = [trial for trial in experiment.trials if trial.repeat < looked_at]
     share = repeats / looked_at
     tables, metrics, threads = experiment.tables(), experiment.metrics, cores()
+    making = _seconds_of_tables(experiment, tables)
     cohorts, alone, seconds, nbytes = Counter[str](), Counter[str](), 0.0, 0
     while trials:
         members = members_that_fit(experiment, trials, tables)
@@ -105,10 +112,32 @@ def plan_of(experiment: "Experiment") -> ExperimentPlan:
         len(experiment.trials),
         _together(cohorts, share),
         _together(alone, share),
-        seconds * share,
+        making + seconds * share,
         nbytes,
         threads,
+        experiment.device,
     )
+
+
+def _seconds_of_tables(experiment: "Experiment", tables: "Tables") -> float:
+    """How long the tables of all repeats take to be made, one after the other.
+
+    A table that several settings or repeats share is made once: so the first repeat is timed, and
+    some of the second, which stands for all after it.
+    """
+
+    def timed(settings: Sequence[Mapping[str, Any]], repeat: int) -> float:
+        start = time.perf_counter()
+        for setting in settings:
+            tables.of(setting, repeat)
+        return time.perf_counter() - start
+
+    settings = experiment.settings
+    first = timed(settings, 0)
+    if experiment.repeats == 1:
+        return first
+    some = settings[:_LOOKED_AT]
+    return first + timed(some, 1) * len(settings) / len(some) * (experiment.repeats - 1)
 
 
 def _rows_bytes(members: Sequence[Member]) -> int:

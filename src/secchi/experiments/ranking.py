@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,10 @@ class Ranked:
         low: Lower end of the 95 % interval of the mean; NaN of two repeats or fewer.
         high: Upper end of it.
         n: How many repeats the mean is of.
-        failed: How many of its trials failed.
-        behind: How much worse it is than the first, the mean over the repeats that both have.
+        failed: How many of its trials failed, or have no number of this measure (r has none where
+            all predictions are the same).
+        behind: How much worse it is than the first, a mean over repeats; NaN where it is not
+            compared.
         behind_low: Lower end of the 95 % interval of that; of this setting alone.
         behind_high: Upper end of it.
         p: How often chance would part them so far: the p-value of a paired t-test, corrected for
@@ -78,13 +80,15 @@ class Ranked:
 class Ranking:
     """Settings in order, the best first.
 
-    Settings of which a trial failed come after all others, and are not compared: what is left of
-    them was chosen by chance.
+    Settings of which a trial failed, or has no number of the measure, come after all others, and
+    are not compared: what is left of them was chosen by chance. All others are compared over the
+    same repeats: those that all of them have, as some may not be finished yet. Where there is no
+    such repeat, those that lack one come after the others likewise.
 
     Attributes:
         measure: What they were ranked by.
         settings: In their order.
-        repeats: How many repeats there are.
+        repeats: How many repeats are compared.
     """
 
     measure: str
@@ -158,7 +162,7 @@ class Ranking:
         places = decimals((one.high - one.low) / 2 for one in shown)
         rows = [["", measure_text(self.measure), "behind", "p corrected", ""]]
         for place, one in enumerate(shown):
-            behind = number(one.behind, places) if place and not one.failed else ""
+            behind = "" if math.isnan(one.behind) or not place else number(one.behind, places)
             p = "" if math.isnan(one.p) else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
             rows.append([one.name, number(one.mean, places), behind, p, self._remark(place)])
         rest = [f"… {len(self.settings):,} in all"] if len(self.settings) > _SHOWN else []
@@ -167,7 +171,7 @@ class Ranking:
     def _remark(self, place: int) -> str:
         one = self.settings[place]
         if one.failed:
-            return f"{one.failed:,} failed"
+            return f"{one.failed:,} without a number"
         if one.tied:
             return "a tie" if one.more is None else f"a tie; {one.more:,} more repeats"
         return ""
@@ -178,19 +182,46 @@ class Ranking:
             return "with one repeat nothing can be said about noise"
         if self.repeats == 2:
             return "two repeats are too few to tell noise from a difference"
-        return "no other setting has enough trials that did not fail to be compared"
+        return "no other setting has a number in every repeat, so that none is compared"
+
+
+class Comparable(NamedTuple):
+    """What settings are ranked by.
+
+    Attributes:
+        values: (settings, repeats), NaN where there is no number; only the repeats that count.
+        failed: Trials of each setting that failed or have no number, (settings,).
+        sound: Whether each setting is compared with others; then it has every one of the values.
+    """
+
+    values: Array
+    failed: NDArray[np.int64]
+    sound: NDArray[np.bool_]
+
+
+def comparable(collected: Collected, measure: str) -> Comparable:
+    """The numbers that settings can be ranked by; :class:`Ranking` says which those are."""
+    values = collected.finals(measure)
+    there = collected.matrix(np.ones(len(collected.trials), dtype=np.bool_), absent=False)
+    failed = (there & ~np.isfinite(values)).sum(axis=1)
+    sound = failed == 0
+    common = there[sound].all(axis=0)
+    if sound.any() and common.any():
+        values = values[:, common]
+    else:
+        sound &= there.all(axis=1)
+    return Comparable(values, failed, sound)
 
 
 def ranking_of(collected: Collected, measure: str) -> Ranking:
     """Rank all settings; see :meth:`secchi.experiments.result.Result.rank`."""
     sign = 1.0 if lower_is_better(measure) else -1.0
-    values = collected.finals(measure)
-    failed = collected.matrix(collected.failed, absent=False).sum(axis=1)
+    values, failed, sound = comparable(collected, measure)
     mean, low, high = mean_intervals(values)
     n = np.isfinite(values).sum(axis=1)
-    order = np.lexsort((sign * mean, failed > 0, np.isnan(mean)))
+    order = np.lexsort((sign * mean, ~sound, np.isnan(mean)))
     behind = sign * (values - values[order[0]]) if len(order) else values
-    behind[failed > 0] = np.nan
+    behind[~sound] = np.nan
     behind[order[:1]] = np.nan
     compared = compare(behind)
     found = tuple(
@@ -205,7 +236,7 @@ def ranking_of(collected: Collected, measure: str) -> Ranking:
         )
         for s in order
     )
-    return Ranking(measure, found, len(collected.repeats))
+    return Ranking(measure, found, values.shape[1])
 
 
 def compare(behind: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -255,6 +286,7 @@ def compare(behind: Array) -> tuple[Array, Array, Array, Array, Array]:
 def _behind(compared: tuple[Array, ...], s: int) -> tuple[float, float, float, float, int | None]:
     mean, low, high, p, more = (float(each[s]) for each in compared)
     tied = p >= 1 - LEVEL
+    mean = max(mean, 0.0)  # by rounding it can be below, where two means are equal
     return mean, low, high, p, int(more) if tied and math.isfinite(more) else None
 
 

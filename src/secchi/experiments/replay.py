@@ -73,8 +73,10 @@ def replayed(finished: "Finished", experiment: "Experiment") -> Replay:
     """Train a trial alone; see :meth:`secchi.experiments.result.Result.replay`."""
     from secchi.cohort.alone import train_alone
 
+    # A stack draws its dropout as a processor does; a network that trained alone, where it was.
+    device = experiment.device if finished.alone else "cpu"
     member = experiment.member(finished.trial, experiment.tables())
-    again = train_alone(member, experiment.metrics)
+    again = train_alone(member, experiment.metrics, device)
     return Replay(finished.trial, finished.curve, again, relative_difference(finished.curve, again))
 
 

@@ -45,6 +45,8 @@ class Result:
         finished: Its trials in their order. A sequence that reads them when they are asked for
             keeps memory small: only ``table`` and ``curves`` hold more than a few numbers of each.
         experiment: The experiment itself, which :meth:`replay` needs.
+        computed: How many trials the run that gives this result trained; the others were finished
+            before, or by another process. None where it was read.
 
     >>> from secchi.cohort.curve import Curve
     >>> from secchi.experiments.trials import Finished, Trial
@@ -69,10 +71,12 @@ stays in it
         document: Mapping[str, Any],
         finished: "Sequence[Finished]",
         experiment: "Experiment | None" = None,
+        computed: int | None = None,
     ) -> None:
         self.document = document
         self.finished = finished
         self.experiment = experiment
+        self.computed = computed
 
     def __len__(self) -> int:
         return len(self.finished)
@@ -172,8 +176,8 @@ stays in it
     def rank(self, measure: str | None = None) -> Ranking:
         """All settings in order, and which of them cannot be told from the first.
 
-        Settings are compared with the first over the repeats that both have; the formulas stand at
-        :func:`secchi.experiments.ranking.compare`. With fewer than three repeats nothing is said
+        What is compared is said at :class:`secchi.experiments.ranking.Ranking`, the formulas stand
+        at :func:`secchi.experiments.ranking.compare`. With fewer than three repeats nothing is said
         about noise.
         """
         return ranking_of(self._collected, self._measure(measure))
@@ -181,7 +185,7 @@ stays in it
     def best(self, measure: str | None = None) -> Best:
         """The best setting, by how much it leads, and how much of its score is luck.
 
-        A setting of which no trial failed, where there is one. The best of many looks better than
+        A setting that has a number in every repeat, where there is one. The best of many looks better than
         it is, for it was chosen by the same scores: choosing on all repeats but one and scoring on
         that one tells by how much. Where all repeats have the same validation rows, what choosing
         gained on those rows stays in the score; ``resplit=True`` takes it out.

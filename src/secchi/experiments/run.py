@@ -18,7 +18,7 @@ from secchi.experiments.result import Result
 from secchi.experiments.shares import Pace, members_that_fit
 from secchi.experiments.store import Store, absolute
 from secchi.experiments.trials import Finished, Trial
-from secchi.features.runtimes import cores
+from secchi.features.runtimes import cores, resolve_device
 from secchi.text import counted
 from secchi.values import is_whole
 
@@ -37,6 +37,7 @@ def run(
     jobs: int | None = None,
     fresh: bool = False,
     console: Console | None = None,
+    option: str = "store=",
 ) -> Result:
     """Train every trial of an experiment that is not finished yet.
 
@@ -50,22 +51,28 @@ def run(
         jobs: Threads; None: the cores that this process may use.
         fresh: Start anew: a file that is there is renamed, not deleted.
         console: Where lines and progress go; None takes standard output.
+        option: What names a store, for what is told of an interruption.
+
+    Returns:
+        Its ``computed`` counts what this call trained, without what other processes did meanwhile.
 
     Raises:
-        SpecError: ``jobs`` is no whole number from 1 on.
+        SpecError: ``jobs`` is no whole number from 1 on, or there is no such device here.
         SecchiError: The store is of another experiment, or cannot be written; or it is to be
             started anew and another process is at work on it.
     """
     if jobs is not None and not (is_whole(jobs) and jobs >= 1):
         raise SpecError("this run cannot be", [f"jobs is {jobs!r}, which is not 1 or more"])
+    resolve_device(experiment.device)
     console = console or Console()
     if fresh and store is not None and (kept_as := moved_aside(absolute(store))):
         console.line(f"starting anew; what was in {absolute(store)} is kept as {kept_as}")
     kept = Store.open(store, experiment.to_dict(), experiment.fingerprint())
     trials = experiment.trials
     kept.add(trials)
-    _Run(experiment, trials, kept, jobs or cores(), console).go_on()
-    return Result(kept.document, kept.finished([trial.key for trial in trials]), experiment)
+    _Run(experiment, trials, kept, jobs or cores(), console, option).go_on()
+    finished = kept.finished([trial.key for trial in trials])
+    return Result(kept.document, finished, experiment, kept.finished_here())
 
 
 def moved_aside(path: Path) -> Path | None:
@@ -100,12 +107,14 @@ class _Run:
         store: Store,
         threads: int,
         console: Console,
+        option: str,
     ) -> None:
         self._experiment = experiment
         self._trials = {trial.key: trial for trial in trials}
         self._store = store
         self._threads = threads
         self._console = console
+        self._option = option
         self._tables = experiment.tables()
         self._pace = Pace(threads)
         self._waits_for: list[str] = []
@@ -130,7 +139,7 @@ class _Run:
 
     def _finished(self) -> int:
         """How many of the trials are."""
-        return sum(key in self._trials for key in self._store.finished_keys())
+        return self._store.finished_of(self._trials)
 
     def _train_some(self, free: Sequence[str], done: int, show: "Progress | None") -> None:
         """Claim a share of the trials that are free, train it and keep it."""
@@ -141,7 +150,7 @@ class _Run:
         ]
         if not trials:
             return  # another process was faster
-        metrics = self._experiment.metrics
+        metrics, device = self._experiment.metrics, self._experiment.device
         members = members_that_fit(self._experiment, trials, self._tables)
         planned = plan(members, metrics)
         in_step = bool(planned.cohorts)
@@ -158,7 +167,7 @@ class _Run:
 
         start = time.perf_counter()
         try:
-            train_members(members[:count], metrics, threads=self._threads, done=note)
+            train_members(members[:count], metrics, threads=self._threads, device=device, done=note)
         finally:  # an interruption keeps what has ended
             seconds = time.perf_counter() - start
             reasons, each = dict(planned.alone), seconds / max(len(ended), 1)
@@ -179,9 +188,9 @@ class _Run:
     def _tell_of_interruption(self) -> None:
         done, path = self._finished(), self._store.path
         then = (
-            "nothing of it is kept; with a store=, the same call would go on"
+            f"nothing is kept; with {self._option} the same again would go on"
             if path is None
-            else f"they are kept in {path}, and the same call goes on"
+            else f"they are kept in {path}, and the same again goes on"
         )
         self._console.line(f"interrupted: {self._of_all(done)} are finished; {then}")
 

@@ -44,6 +44,7 @@ from secchi.data.splitting import Splitting
 from secchi.data.synthetic import SYNTHETIC, Synthetic
 from secchi.data.table import TableData
 from secchi.errors import DataError, SpecError, did_you_mean
+from secchi.experiments.data_keys import faults_of_types
 from secchi.experiments.experiment import TRAINING, Experiment
 from secchi.experiments.forms import is_function, read, written
 from secchi.files import write_text
@@ -60,6 +61,7 @@ _EXPERIMENT: dict[str, Any] = {
     "samples": None,
     "metrics": None,
     "precision": "fp32",
+    "device": "cpu",
     "name": None,
 }
 """The arguments of an experiment that stand in a table of their own, with their defaults."""
@@ -194,8 +196,11 @@ def _data(table: Mapping[str, Any], folder: Path) -> tuple[Any, dict[str, Any]]:
         raise SpecError("this data cannot be", [fault])
     if "made" in given:
         return _made_up(given.pop("made"), given)
+    faults = faults_of_types(given)
     if "target" not in given:
-        raise SpecError("this data cannot be", ["target is missing: the column to predict"])
+        faults.append("target is missing: the column to predict")
+    if faults:
+        raise SpecError("this data cannot be", faults)
     return TableData.from_csv(folder / str(given.pop("csv")), **given), {}
 
 
@@ -211,6 +216,7 @@ def _made_up(name: Any, given: dict[str, Any]) -> tuple[Synthetic, dict[str, Any
     faults = [
         f"there is no {each!r}{did_you_mean(each, known)}" for each in given if each not in known
     ]
+    faults += faults_of_types({each: given[each] for each in _PARTING if each in given})
     try:
         made = kind(**{each: value for each, value in given.items() if each in fields})
     except SpecError as error:

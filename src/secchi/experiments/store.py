@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,11 +22,19 @@ from secchi.experiments.trials import Finished, Trial
 
 
 class Counts(NamedTuple):
-    """How many trials there are, are finished, and are held by a process that trains them."""
+    """How many trials there are.
+
+    Attributes:
+        trials: That the experiment has.
+        finished: Of these.
+        held: Of these, by a process that trains them.
+        earlier: That are finished, and that the experiment had before and no longer has.
+    """
 
     trials: int
     finished: int
     held: int
+    earlier: int = 0
 
 
 class Store:
@@ -49,7 +57,7 @@ class Store:
     ...     claimed = store.claim(store.pending()[:1])
     ...     store.finish([Finished(trials[0], curve, alone=None, seconds=0.1)])
     >>> store.counts()
-    Counts(trials=2, finished=1, held=0)
+    Counts(trials=2, finished=1, held=0, earlier=0)
     >>> store.finished()[0].trial.setting["lr"]
     0.1
     """
@@ -105,7 +113,7 @@ class Store:
         return cls(file, json.loads(document))
 
     def add(self, trials: Sequence[Trial]) -> None:
-        """Note the trials that the experiment has now; those that it had before stay, behind them.
+        """Note the trials that the experiment has now; those that it had before stay in the file.
 
         Args:
             trials: In their order, which becomes that of :meth:`pending` and :meth:`finished`.
@@ -142,7 +150,11 @@ class Store:
             self.release()
 
     def pending(self) -> list[str]:
-        """The keys of the trials that are neither finished nor held by a process that lives."""
+        """The keys of the trials that are neither finished nor held by a process that lives.
+
+        Those that the experiment no longer has come last, since a process that began before may
+        still have them to train.
+        """
         self._free_those_of_the_dead()
         with self._file.reading() as file:
             query = f"SELECT key FROM trials WHERE state = 'waiting' {_IN_ORDER}"
@@ -213,23 +225,42 @@ class Store:
     # ------------------------------------------------------------ what became of them
 
     def counts(self) -> Counts:
-        """How many trials there are, of this experiment and of those before it in the file."""
+        """How many trials there are, and what has become of them."""
+        query = (
+            "SELECT count(number), count(number) FILTER (WHERE state = 'finished'), "
+            "count(number) FILTER (WHERE state = 'held'), "
+            "count(*) FILTER (WHERE number IS NULL AND state = 'finished') FROM trials"
+        )
         with self._file.reading() as file:
-            rows = file.execute("SELECT state, count(*) FROM trials GROUP BY state")
-            number = dict(rows.fetchall())
-        return Counts(sum(number.values()), number.get("finished", 0), number.get("held", 0))
+            return Counts(*file.execute(query).fetchone())
 
     def finished_keys(self) -> list[str]:
-        """The keys of the trials that are finished, in their order."""
+        """The keys of the trials that are finished, in their order, without earlier ones."""
         with self._file.reading() as file:
-            query = f"SELECT key FROM trials WHERE state = 'finished' {_IN_ORDER}"
+            query = (
+                "SELECT key FROM trials WHERE state = 'finished' AND number IS NOT NULL "
+                "ORDER BY number"
+            )
             return [key for (key,) in file.execute(query)]
+
+    def finished_of(self, keys: Collection[str]) -> int:
+        """How many of some trials are finished, whether the experiment still has them or not."""
+        with self._file.reading() as file:
+            query = "SELECT key FROM trials WHERE state = 'finished'"
+            return sum(key in keys for (key,) in file.execute(query))
+
+    def finished_here(self) -> int:
+        """How many trials were finished by this process through this object."""
+        query = "SELECT count(*) FROM trials WHERE state = 'finished' AND session = ?"
+        with self._file.reading() as file:
+            (number,) = file.execute(query, (self._session.id,)).fetchone()
+        return int(number)
 
     def finished(self, keys: Sequence[str] | None = None) -> FinishedTrials:
         """Trials that are finished, read when they are asked for.
 
         Args:
-            keys: Of which ones, in which order; None: of all, in theirs.
+            keys: Of which ones, in which order; None: of all that the experiment has, in theirs.
         """
         return FinishedTrials(self._fetch, self.finished_keys() if keys is None else keys)
 

@@ -7,10 +7,7 @@
     trials       key, number, setting, repeat, state, session      state: waiting, held, finished
     curves       key, outcome, steps, kept, metrics, block, alone, seconds
 
-The journal is SQLite's ordinary one, not a write-ahead log: the file stays one file between
-writes, can be read where it cannot be written, loses no commit in a power cut, and machines that
-share a folder can share it. There is a commit every few seconds, so that the log would bring
-nothing.
+There is a commit every few seconds, so that a write-ahead log would bring nothing.
 """
 
 import contextlib
@@ -20,9 +17,16 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from secchi import __version__
 from secchi.errors import SecchiError
 from secchi.files import check_writable
+from secchi.sqlite_file import (
+    BUSY_SECONDS,
+    Layout,
+    connected,
+    is_busy,
+    is_full,
+    is_out_of_reach,
+)
 
 FORMAT = 1
 """The version of the file's layout, in ``PRAGMA user_version``."""
@@ -63,11 +67,8 @@ class StoreFile:
             except OSError as error:
                 raise self._out_of_reach(error.strerror or error) from None
         with self._changed("rwc") as file:
-            if self._is_new(file):
-                file.execute(f"PRAGMA application_id = {_APPLICATION}")
-                file.execute(f"PRAGMA user_version = {FORMAT}")
-                for table in _TABLES:
-                    file.execute(table)
+            if _LAYOUT.is_new(file, self.path):
+                _LAYOUT.begin(file)
             yield file
 
     def check(self) -> None:
@@ -79,7 +80,7 @@ class StoreFile:
         if self.path is None or not self.path.exists():
             raise self._empty()
         with self.reading() as file:
-            if self._is_new(file):
+            if _LAYOUT.is_new(file, self.path):
                 raise self._empty()
 
     @contextlib.contextmanager
@@ -110,60 +111,27 @@ class StoreFile:
                     yield self._memory
             else:
                 assert self.path is not None
-                address = f"{self.path.as_uri()}?mode={mode}"
-                file = sqlite3.connect(
-                    address, timeout=_BUSY_SECONDS, isolation_level=None, uri=True
-                )
-                with contextlib.closing(file):
+                with connected(self.path, mode) as file:
                     yield file
         except sqlite3.Error as error:
             raise self._advised(error) from None
         except UnicodeDecodeError as error:  # in what SQLite says of a damaged table
             raise self.damaged(error) from None
 
-    def _is_new(self, file: sqlite3.Connection) -> bool:
-        """Whether nothing is in the file yet.
-
-        Raises:
-            SecchiError: What is in it is no experiment, or of a newer format.
-        """
-        version, identity, tables = (
-            file.execute(query).fetchone()[0]
-            for query in (
-                "PRAGMA user_version",
-                "PRAGMA application_id",
-                "SELECT count(*) FROM sqlite_master",
-            )
-        )
-        if not (version or identity or tables):
-            return True
-        if identity != _APPLICATION:
-            raise SecchiError(
-                f"{self.path} is a SQLite file and no experiment of secchi; give the store "
-                "another name"
-            )
-        if version > FORMAT:
-            raise SecchiError(
-                f"the experiment {self.path} has format {version}, and this secchi "
-                f"({__version__}) reads up to {FORMAT}; upgrade it: pip install -U secchi"
-            )
-        return False
-
     def _advised(self, error: sqlite3.Error) -> SecchiError:
         """What a person can do about an error of SQLite."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        if is_full(error):
             return SecchiError(
                 f"there is no space left for the experiment {self.path}; what is finished is kept: "
                 "make room, and run the same again to go on"
             )
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if is_busy(error):
             return SecchiError(
                 f"another program has kept the experiment {self.path} locked for "
-                f"{_BUSY_SECONDS:.0f} seconds; what is finished is kept: run the same again when "
+                f"{BUSY_SECONDS:.0f} seconds; what is finished is kept: run the same again when "
                 "it is free"
             )
-        return self._out_of_reach(error) if code in _OUT_OF_REACH else self.damaged(error)
+        return self._out_of_reach(error) if is_out_of_reach(error) else self.damaged(error)
 
     def _out_of_reach(self, why: object) -> SecchiError:
         return SecchiError(
@@ -192,37 +160,25 @@ def _rolled_back(file: sqlite3.Connection) -> Iterator[None]:
             file.execute("ROLLBACK")
 
 
-_TABLES = (
-    "CREATE TABLE experiment (document TEXT, fingerprint TEXT, made TEXT)",
-    """CREATE TABLE sessions (
-        id TEXT PRIMARY KEY, host TEXT, space TEXT, pid INTEGER, started TEXT, beat INTEGER,
-        versions TEXT
-    )""",
-    """CREATE TABLE trials (
-        key TEXT PRIMARY KEY, number INTEGER, setting TEXT, repeat INTEGER, state TEXT, session TEXT
-    )""",
-    "CREATE INDEX trials_by_state ON trials (state, number)",
-    """CREATE TABLE curves (
-        key TEXT PRIMARY KEY, outcome TEXT, steps INTEGER, kept INTEGER, metrics TEXT, block BLOB,
-        alone TEXT, seconds REAL
-    )""",
+_LAYOUT = Layout(
+    "experiment",
+    b"secx",
+    FORMAT,
+    (
+        "CREATE TABLE experiment (document TEXT, fingerprint TEXT, made TEXT)",
+        """CREATE TABLE sessions (
+            id TEXT PRIMARY KEY, host TEXT, space TEXT, pid INTEGER, started TEXT, beat INTEGER,
+            versions TEXT
+        )""",
+        """CREATE TABLE trials (
+            key TEXT PRIMARY KEY, number INTEGER, setting TEXT, repeat INTEGER, state TEXT,
+            session TEXT
+        )""",
+        "CREATE INDEX trials_by_state ON trials (state, number)",
+        """CREATE TABLE curves (
+            key TEXT PRIMARY KEY, outcome TEXT, steps INTEGER, kept INTEGER, metrics TEXT,
+            block BLOB, alone TEXT, seconds REAL
+        )""",
+    ),
+    "give the store another name",
 )
-
-_APPLICATION = int.from_bytes(b"secx", "big")
-"""Marks the file as an experiment, in ``PRAGMA application_id``."""
-
-_BUSY_SECONDS = 30.0
-
-_OUT_OF_REACH = frozenset(
-    {
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
-)
-"""Errors of the place, not of what is in the file."""

@@ -107,8 +107,7 @@ class Tables:
         table = PreparedTable.of(data, self._precision)
         if fraction := setting.get("train_fraction"):
             order = training_order(table.labels("train"), self._seed, repeat)
-            count = max(1, round(fraction * len(order)))
-            table = table.part(np.sort(order[:count]))
+            table = table.part(np.sort(order[: rows_of_share(fraction, len(order))]))
         return table.alone()
 
     def _split(self, setting: Mapping[str, Any], repeat: int) -> TableData | FeatureData:
@@ -136,6 +135,15 @@ class Tables:
             return data.resplit(repeat=repeat)
         # Folds follow from the seed alone.
         return data.resplit(seed=stream_seed(self._seed, "folds", repeat))
+
+
+def rows_of_share(fraction: float, rows: int) -> int:
+    """How many of some rows a share of them is: one at least.
+
+    >>> rows_of_share(0.25, 30), rows_of_share(0.001, 30)
+    (8, 1)
+    """
+    return max(1, round(fraction * rows))
 
 
 def training_order(labels: Labels, seed: int, repeat: int) -> NDArray[np.int64]:

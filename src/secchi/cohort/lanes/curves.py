@@ -72,12 +72,13 @@ def metrics(
     of = dict(zip(STATISTICS, statistics.T, strict=True))
     weight = np.maximum(of["weight"], _TINY)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        right, varies = of["right"] / weight, _varies(of, "t")
-        rmse = np.sqrt(np.maximum(_squares(of), 0) / weight) * scale
-        r2 = np.where(varies, 1 - _squares(of) / _spread(of, "t"), np.nan)
-        r = np.where(varies & (of["least"] < of["most"]), _r(of), np.nan)
-    made = {"accuracy": right, "error_rate": 1 - right, "mae": right * scale}
-    made |= {"rmse": rmse, "r2": r2, "r": r}
+        right = of["right"] / weight
+        made = {"accuracy": right, "error_rate": 1 - right, "mae": right * scale}
+        if target.kind is Kind.REGRESSION:
+            varies = _varies(of, "t")
+            made["rmse"] = np.sqrt(np.maximum(_squares(of), 0) / weight) * scale
+            made["r2"] = np.where(varies, 1 - _squares(of) / _spread(of, "t"), np.nan)
+            made["r"] = np.where(varies & (of["least"] < of["most"]), _r(of), np.nan)
     return {name: made[name] for name in names if name in SUMMED[target.kind]}
 
 

@@ -74,7 +74,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     ),
     "gelu": Activation(lambda z: z * 0.5 * (1.0 + erf(z * 0.7071067811865476)), _gelu_slope),
     "hardshrink": Activation(
-        lambda z: (z.abs() > 0.5).choose(z, 0.0),
+        lambda z: (z.abs() <= 0.5).choose(0.0, z),
         lambda z, y: (z.abs() > 0.5).choose(z._like(1.0), 0.0),
     ),
     "hardsigmoid": Activation(
@@ -84,8 +84,8 @@ ACTIVATIONS: Mapping[str, Activation] = {
     ),
     "hardswish": Activation(
         lambda z: z * (z + 3.0).at_least(0.0).at_most(6.0) / 6.0,
-        lambda z, y: (z < -3.0).choose(
-            z._like(0.0), (z <= 3.0).choose(z / 3.0 + 0.5, z._like(1.0))
+        lambda z, y: (z <= -3.0).choose(
+            z._like(0.0), (z < 3.0).choose(z / 3.0 + 0.5, z._like(1.0))
         ),
     ),
     "hardtanh": Activation(
@@ -107,7 +107,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
         of_zero=0.6931471805599453,
     ),
     "softshrink": Activation(
-        lambda z: (z > 0.5).choose(z - 0.5, (z < -0.5).choose(z + 0.5, z._like(0.0))),
+        lambda z: (z.abs() <= 0.5).choose(0.0, z - z._like(0.5).signed_as(z)),
         lambda z, y: (z.abs() > 0.5).choose(z._like(1.0), 0.0),
     ),
     "softsign": Activation(

@@ -35,6 +35,10 @@ the rows of a batch are computed in parts where they would take more."""
 STEP_BYTES = 2**23
 """What the orders, draws and coefficients of the steps that run at once may take."""
 
+STEP_PRODUCTS = 1e9
+"""Products of vectors in the steps that run at once: about a third of a second, behind which an
+interruption is heard."""
+
 
 @functools.lru_cache(maxsize=64)
 def _compiled(program: Program) -> Any:
@@ -347,7 +351,7 @@ class Stack:
         while start < stop:
             if stopped and stopped.is_set():
                 return
-            end = min(stop, start + max(1, STEP_BYTES // self.steps.step_bytes))
+            end = min(stop, start + self._steps_at_once())
             given = self.steps.between(start, end)
             self._common.put(
                 steps=end - start,
@@ -366,6 +370,12 @@ class Stack:
             function(*addresses)
             start = end
         self.done = stop // per_epoch
+
+    def _steps_at_once(self) -> int:
+        """How many steps run before there is a pause."""
+        weights = sum(before * units for before, units in pairwise(self.widths))
+        products = 3 * weights * self.steps.batch
+        return int(max(1, min(STEP_BYTES // self.steps.step_bytes, STEP_PRODUCTS // products)))
 
     def answers(self, lane: int) -> torch.Tensor:
         """What a network gives for the rows that validate, in the units of what is predicted."""

@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from secchi.cohort.lanes import formulas
 from secchi.cohort.lanes.formulas import Cost
-from secchi.cohort.lanes.language import Code, Number, exp, log
+from secchi.cohort.lanes.language import Code, Number, Variable, exp, log
 from secchi.cohort.lanes.layers import Layers
 from secchi.cohort.lanes.matrices import Rows
 from secchi.cohort.lanes.moving import Moving
@@ -97,7 +97,7 @@ class _Training:
         with self._parts(batch) as (rows, row):
             at = step * batch + row
             self._forward("train", rows, at)
-            loss.set(loss.get() + self._slopes(rows, moving.total))
+            self._slopes(rows, moving.total, loss)
             self._backward(rows, at, step)
         self._add(epoch, {"train_loss": loss.get(), "train_weight": moving.total.wide()})
         if not self.program.moves_at_once:
@@ -171,10 +171,12 @@ class _Training:
 
     # ---------------------------------------------------------------- losses
 
-    def _slopes(self, rows: Any, total: Number) -> Number:
-        """Leave the slopes of the outputs for some rows; the sum of their losses, by weight."""
+    def _slopes(self, rows: Any, total: Number, loss: Variable) -> None:
+        """Leave the slopes of the outputs for some rows, and add their losses, by weight.
+
+        Row by row, so that it does not matter how many are computed at once.
+        """
         code, common = self.code, self.common
-        loss = code.variable(code.wide(0.0))
         slopes = Rows(code, common.pointer("here"), common.whole("units"))
         with code.loop(0, rows) as row:
             weight = code.load(common.pointer("weight_tile"), row)
@@ -187,7 +189,6 @@ class _Training:
             # What weighs nothing may be no number.
             counted = (weight > 0.0).choose(value * weight.wide(), 0.0)
             loss.set(loss.get() + counted)
-        return loss.get()
 
     def _cost(self, row: Any, table: str, put: Any = None) -> tuple[Number, Number]:
         """The loss of a row, and what is right of it; the slopes go to ``put``.
@@ -309,7 +310,10 @@ class _Training:
             with code.loop(0, self.common.whole("numbers")) as place:
                 gradient = code.load(gradients, place)
                 total.set(gradient.times_plus(gradient, total.get()))
-            shrink = (self._constant("clip") / (total.get().sqrt() + 1e-6)).at_most(1.0)
+            length, longest = total.get().sqrt(), self._constant("clip")
+            shrink = (longest / (length + 1e-6)).at_most(1.0)
+            # A length that is no number is lost where it is clipped, and is nobody's elsewhere.
+            shrink = longest.finite().choose(length.finite().choose(shrink, math.nan), 1.0)
         for layer in range(program.hidden + 1):
             table = Table(code, self.tables[f"train{layer}"], LAYER)
             first, end = table.whole("weight_number"), table.whole("end")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from secchi.cohort.member import Member
-from secchi.cohort.stacked_members import Stacked, one_each
+from secchi.cohort.stacked.members import Stacked, one_each
 
 Gradients = dict[str, Tensor]
 """By the name of the parameter; (members, …)."""

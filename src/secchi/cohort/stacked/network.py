@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from secchi.cohort.member import Member
-from secchi.cohort.stacked_members import Stacked, filled_up
+from secchi.cohort.stacked.members import Stacked, filled_up
 from secchi.models.build import first_weights
 from secchi.models.parts import activation
 
@@ -74,7 +74,7 @@ class StackedNetwork(Stacked):
         Args:
             inputs: (members, rows, columns)
             dropped: In training: what the numbers of a layer are multiplied with, as
-                :meth:`secchi.cohort.stacked_dropout.StackedDropout.draw` gives it. None judges:
+                :meth:`secchi.cohort.stacked.dropout.StackedDropout.draw` gives it. None judges:
                 without dropout, normalised by the statistics of the batches before.
 
         Returns:

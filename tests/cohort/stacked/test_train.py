@@ -7,16 +7,16 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 
-from secchi.cohort import stacked
 from secchi.cohort.curve import Curve
 from secchi.cohort.member import Member
-from secchi.cohort.stacked import train_stack
-from secchi.cohort.stacked_dropout import StackedDropout
-from secchi.cohort.stacked_gradients import StackedClip
-from secchi.cohort.stacked_metrics import stacked_scores
-from secchi.cohort.stacked_network import StackedNetwork
-from secchi.cohort.stacked_progress import StackedProgress
-from secchi.cohort.stacked_rows import StackedOrders
+from secchi.cohort.stacked import train
+from secchi.cohort.stacked.dropout import StackedDropout
+from secchi.cohort.stacked.gradients import StackedClip
+from secchi.cohort.stacked.metrics import stacked_scores
+from secchi.cohort.stacked.network import StackedNetwork
+from secchi.cohort.stacked.progress import StackedProgress
+from secchi.cohort.stacked.rows import StackedOrders
+from secchi.cohort.stacked.train import train_stack
 from secchi.data.task import Labels, Task
 from secchi.models.dropout import Dropout
 from secchi.models.mlp import MLP
@@ -73,7 +73,7 @@ def test_what_only_fills_up_stays_exactly_zero(
             super().__init__(*arguments)  # type: ignore[arg-type]
             made.append(self)
 
-    monkeypatch.setattr(stacked, "StackedNetwork", Seen)
+    monkeypatch.setattr(train, "StackedNetwork", Seen)
     # Of a sigmoid and a softplus nothing makes something: f(0) is not 0.
     models = [MLP([2, 5], "sigmoid", 0.2, norm), MLP([6, 3], "softplus", 0.2, norm)]
     settings = {"optimizer": optimizer, "weight_decay": 0.1, "l1": 0.1, "matrix_norm": 0.1}
@@ -100,7 +100,7 @@ def test_curves_are_in_the_order_of_the_members() -> None:
 def test_rows_are_judged_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     members = [member(MLP([4], batch_norm="before"), lr=lr) for lr in (0.01, 0.1)]
     at_once = trained(members)
-    monkeypatch.setattr(stacked, "JUDGED_NUMBERS", 100)
+    monkeypatch.setattr(train, "JUDGED_NUMBERS", 100)
     for some, all_rows in zip(trained(members), at_once, strict=True):
         np.testing.assert_allclose(some.valid_loss, all_rows.valid_loss, 1e-12)
         np.testing.assert_array_equal(some.metrics["accuracy"], all_rows.metrics["accuracy"])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from secchi.cohort.member import Member
-from secchi.cohort.stacked_members import Stacked, filled_up
+from secchi.cohort.stacked.members import Stacked, filled_up
 from secchi.cohort.structure import steps_of
 from secchi.data.task import Labels
 from secchi.seeding import stream

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from secchi.cohort.member import Member
-from secchi.cohort.stacked_members import Stacked, one_each
+from secchi.cohort.stacked.members import Stacked, one_each
 from secchi.training.schedules import At
 
 Memory = dict[str, Tensor]

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from secchi.cohort.member import Member
-from secchi.cohort.stacked_members import Stacked, one_each
+from secchi.cohort.stacked.members import Stacked, one_each
 from secchi.data.task import Kind
 
 

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from secchi.cohort.curve import Curve, Numbers
 from secchi.cohort.member import Member
-from secchi.cohort.stacked_dropout import StackedDropout
-from secchi.cohort.stacked_gradients import Gradients, StackedClip, StackedPenalties
-from secchi.cohort.stacked_losses import StackedLoss
-from secchi.cohort.stacked_members import Stacked
-from secchi.cohort.stacked_metrics import stacked_scores
-from secchi.cohort.stacked_network import StackedNetwork
-from secchi.cohort.stacked_optimizers import StackedOptimizer
-from secchi.cohort.stacked_progress import StackedProgress
-from secchi.cohort.stacked_rows import StackedBatch, StackedOrders, StackedRows
+from secchi.cohort.stacked.dropout import StackedDropout
+from secchi.cohort.stacked.gradients import Gradients, StackedClip, StackedPenalties
+from secchi.cohort.stacked.losses import StackedLoss
+from secchi.cohort.stacked.members import Stacked
+from secchi.cohort.stacked.metrics import stacked_scores
+from secchi.cohort.stacked.network import StackedNetwork
+from secchi.cohort.stacked.optimizers import StackedOptimizer
+from secchi.cohort.stacked.progress import StackedProgress
+from secchi.cohort.stacked.rows import StackedBatch, StackedOrders, StackedRows
 from secchi.training.steps import pieces
 
 JUDGED_NUMBERS = 2**26

@@ -1,0 +1,169 @@
+"""Scores of a network when every row validates once, and how sure their mean is."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secchi.errors import DataError, SpecError
+from secchi.experiments.measures import measure_text
+from secchi.files import finite
+from secchi.intervals import LEVEL
+from secchi.text import counted, number, table
+from secchi.values import is_whole
+
+if TYPE_CHECKING:
+    import os
+
+    from secchi.experiments.experiment import Experiment
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """The scores of k folds, each of which validates once; several times with other folds.
+
+    The interval of a mean is that of Nadeau and Bengio (2003), "Inference for the generalization
+    error", Machine Learning 52, 239-281, taken to repeated folds by Bouckaert and Frank (2004). Two
+    folds are no independent trials, for their training rows are mostly the same. With s^2 the
+    variance of the m = k repeats scores, the variance of their mean is taken to be::
+
+        s^2 (1 / m + 1 / (k - 1))
+
+    in which 1 / (k - 1) is the validating rows by those that train, and Student's t has m - 1
+    degrees of freedom. It is a rule of thumb: no unbiased one exists (Bengio and Grandvalet 2004).
+
+    Attributes:
+        name: Of the data.
+        k: How many folds.
+        repeats: How often all rows were folded.
+        scores: By measure, such as ``"valid_accuracy"``, that of each fold, (repeats, k); NaN where
+            a training failed.
+    """
+
+    name: str
+    k: int
+    repeats: int
+    scores: Mapping[str, Array]
+
+    @property
+    def failed(self) -> int:
+        """In how many folds the training failed."""
+        return int(np.isnan(self.scores["valid_loss"]).sum())
+
+    def mean(self, measure: str) -> tuple[float, float, float]:
+        """The mean over all folds of a measure, and the ends of its 95 % interval.
+
+        Raises:
+            DataError: There is no such measure.
+        """
+        if measure not in self.scores:
+            known = ", ".join(self.scores)
+            raise DataError(f"there is no measure {measure!r}, only {known}")
+        return corrected_interval(self.scores[measure].ravel(), 1 / (self.k - 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; numbers that are not finite are None."""
+        measures = {}
+        for measure, scores in self.scores.items():
+            mean, low, high = self.mean(measure)
+            measures[measure] = {"mean": mean, "low": low, "high": high, "scores": scores.tolist()}
+        document = {"name": self.name, "k": self.k, "repeats": self.repeats, "measures": measures}
+        plain: dict[str, Any] = finite(document | {"failed": self.failed})
+        return plain
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        rows = [["", "mean", f"{100 * LEVEL:g} % interval", "lowest", "highest"]]
+        for measure, scores in self.scores.items():
+            mean, low, high = self.mean(measure)
+            interval = "-" if math.isnan(low) else f"{number(low)} to {number(high)}"
+            there = scores[np.isfinite(scores)]
+            ends = [number(float(end)) for end in (there.min(), there.max())]
+            rows.append([measure_text(measure), number(mean), interval, *ends])
+        several = f", {counted(self.repeats, 'time', 'times')}" if self.repeats > 1 else ""
+        failed = f"; {counted(self.failed, 'fold', 'folds')} failed" if self.failed else ""
+        return "\n".join(
+            [
+                f"{self.name}: {self.k} folds{several}{failed}",
+                table(rows),
+                "intervals are corrected for folds having training rows in common "
+                "(Nadeau and Bengio 2003)",
+            ]
+        )
+
+
+def cross_validate(
+    base: "Experiment",
+    k: int = 5,
+    repeats: int = 1,
+    *,
+    store: "str | os.PathLike[str] | None" = None,
+    jobs: int | None = None,
+) -> CrossValidation:
+    """Train a network on all folds but one, for each of them.
+
+    Args:
+        base: An experiment in which nothing varies: data, model, training, metrics and seed.
+        k: How many folds.
+        repeats: How many times, each with other folds.
+        store: As for :meth:`secchi.Experiment.run`.
+        jobs: Likewise.
+
+    Raises:
+        SpecError: With every fault.
+        DataError: Rows that cannot be folded; or every training failed.
+
+    >>> from secchi import MLP, Experiment, Qwerties, Training
+    >>> rows = Experiment(Qwerties(rows=90), MLP([]), Training(epochs=5))
+    >>> found = cross_validate(rows, k=3)
+    >>> list(found.scores), found.scores["valid_accuracy"].shape
+    (['valid_loss', 'valid_accuracy'], (1, 3))
+    """
+    faults = [] if is_whole(k) and k >= 2 else [f"k is {k!r}, not 2 or more"]
+    if base.vary:
+        faults.append(f"{', '.join(base.vary)} would vary: it takes one setting")
+    if faults:
+        raise SpecError("this cross-validation cannot be", faults)
+    experiment = base.but(
+        vary={"fold": list(range(k))}, folds=k, repeats=repeats, resplit=repeats != 1
+    )
+    result = experiment.run(store, jobs=jobs)
+    names = ("valid_loss", *(f"valid_{name}" for name in experiment.metrics))
+    scores = {name: result.mean(name, "fold").each.T for name in names}
+    if np.isnan(scores["valid_loss"]).all():
+        raise DataError("the training failed in every fold; a lower rate helps")
+    return CrossValidation(experiment.name, int(k), repeats, scores)
+
+
+def corrected_interval(scores: Array, ratio: float) -> tuple[float, float, float]:
+    """The mean of scores on several splits of the same rows, and the ends of its 95 % interval.
+
+    See :class:`CrossValidation`; differences of two networks on the same splits are scores too.
+
+    Args:
+        scores: One a split, (splits,); NaN is left out.
+        ratio: Validating rows by those that train.
+
+    Returns:
+        NaN ends of two scores or fewer.
+
+    >>> mean, low, high = corrected_interval(np.array([0.90, 0.94, 0.92, 0.96, 0.88]), 1 / 4)
+    >>> print(f"{mean:.3f} {low:.3f} {high:.3f}")
+    0.920 0.861 0.979
+    """
+    from scipy import stats
+
+    there = scores[np.isfinite(scores)]
+    mean = float(there.mean()) if len(there) else math.nan
+    if len(there) <= 2:
+        return mean, math.nan, math.nan
+    variance = float(there.var(ddof=1)) * (1 / len(there) + ratio)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(there) - 1)) * math.sqrt(variance)
+    return mean, mean - half, mean + half

@@ -1,0 +1,84 @@
+"""Errors against the number of training rows, and where they lead."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from secchi.figures.style import FONT, MISS, SERIES
+
+Array = NDArray[np.float64]
+
+
+class Law(NamedTuple):
+    """A line with its interval, each (points,); NaN ends draw none.
+
+    Attributes:
+        sizes: Where it is known.
+        error: The line.
+        low: The lower ends of the interval.
+        high: The upper ends.
+        largest: From here on it is a forecast.
+    """
+
+    sizes: Array
+    error: Array
+    low: Array
+    high: Array
+    largest: float
+
+
+def learning_curve(
+    sizes: NDArray[np.int64],
+    each: Array,
+    points: tuple[Array, Array, Array],
+    law: Law,
+    names: tuple[str, str],
+    note: str,
+) -> Figure:
+    """Mean errors with their intervals, those of each repeat, and the law that they follow.
+
+    Args:
+        sizes: Numbers of rows, (sizes,).
+        each: Errors, (sizes, repeats).
+        points: Means, lower and upper ends, each (sizes,); NaN ends draw none.
+        law: What they follow; solid as far as was measured, and dashed beyond.
+        names: What sizes and errors are, with the unit.
+        note: Stands above.
+
+    >>> ends = (np.ones(2), np.zeros(2), np.full(2, 2.0))
+    >>> law = Law(np.array([1.0, 2.0, 4.0]), np.ones(3), np.zeros(3), np.ones(3), 2.0)
+    >>> figure = learning_curve(np.array([1, 2]), np.ones((2, 3)), ends, law, ("rows", "error"), "")
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['each repeat', 'power law, 95 % interval', 'forecast', 'mean, 95 % interval']
+    """
+    figure = Figure(figsize=(6.6, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    every = np.repeat(sizes, each.shape[1])
+    axes.plot(every, each.ravel(), ".", color="black", alpha=0.2, label="each repeat")
+    mean, low, high = points
+    reach = np.nan_to_num(np.stack([mean - low, high - mean]))
+    has_ends = bool(np.isfinite(low).any())
+    interval = ", 95 % interval" if has_ends else ""
+    axes.errorbar(sizes, mean, reach, fmt="o", color=SERIES[0], capsize=3, label=f"mean{interval}")
+    for here, line, label in (
+        (law.sizes <= law.largest, "-", f"power law{interval}"),
+        (law.sizes >= law.largest, "--", "forecast"),
+    ):
+        axes.plot(law.sizes[here], law.error[here], line, color=MISS, label=label)
+    if has_ends:
+        axes.fill_between(law.sizes, law.low, law.high, color=MISS, alpha=0.15, linewidth=0)
+    axes.axvline(law.largest, color="black", linewidth=0.8, linestyle=":")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(bottom=0 if float(np.nanmin(each)) >= 0 else None)
+    axes.set_xlabel(names[0], fontsize=FONT)
+    axes.set_ylabel(names[1], fontsize=FONT)
+    axes.set_title(note, fontsize=FONT)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=FONT - 1)
+    return figure

@@ -1,0 +1,79 @@
+"""Cross-validation: which rows validate, and an interval that folds are not independent in."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.datasets import load_breast_cancer, load_iris
+
+from secchi import MLP, Experiment, TableData, Training
+from secchi.cohort.alone import train_alone
+from secchi.cohort.member import Member
+from secchi.errors import DataError, SpecError
+from secchi.experiments.cross_validation import CrossValidation, corrected_interval, cross_validate
+from secchi.training.prepared import PreparedTable
+
+
+@pytest.fixture(scope="module")
+def iris() -> TableData:
+    return TableData.from_frame(load_iris(as_frame=True).frame, "target", task="class")
+
+
+def test_each_score_is_that_of_the_fold_trained_alone(iris: TableData) -> None:
+    base = Experiment(iris, MLP([4]), Training(epochs=5))
+    found = cross_validate(base, 3)
+    seed = base.seed_of(0)
+    for place, fold in enumerate(iris.folds(3)):
+        training = Training(epochs=5, seed=seed)
+        alone = train_alone(Member(PreparedTable.of(fold), MLP([4]), training, seed), ["accuracy"])
+        kept = found.scores["valid_loss"][0, place]
+        assert kept == pytest.approx(alone.valid_loss[-1], rel=1e-5)
+        assert found.scores["valid_accuracy"][0, place] == alone.metrics["accuracy"][-1]
+
+
+def test_repeats_fold_the_rows_anew(iris: TableData) -> None:
+    found = cross_validate(Experiment(iris, MLP([]), Training(epochs=5)), 4, 3)
+    assert found.scores["valid_loss"].shape == (3, 4)
+    assert len(np.unique(found.scores["valid_loss"])) == 12
+    assert "4 folds, 3 times" in str(found)
+
+
+def test_the_interval_counts_the_rows_that_folds_share() -> None:
+    scores = np.random.default_rng(0).normal(0.9, 0.02, (2, 5))
+    mean, low, high = CrossValidation("toy", 5, 2, {"valid_loss": scores}).mean("valid_loss")
+    half = stats.t.ppf(0.975, 9) * scores.std(ddof=1) * np.sqrt(1 / 10 + 1 / 4)
+    assert (mean, low, high) == pytest.approx((scores.mean(), mean - half, mean + half))
+    plain = stats.t.ppf(0.975, 9) * scores.std(ddof=1) / np.sqrt(10)
+    assert half > 1.8 * plain
+
+
+def test_two_scores_have_no_interval_and_failures_are_left_out() -> None:
+    assert np.isnan(corrected_interval(np.array([0.1, 0.2]), 1.0)[1:]).all()
+    assert np.isnan(corrected_interval(np.array([np.nan]), 1.0)).all()
+    scores = {"valid_loss": np.array([[0.1, 0.2, np.nan, 0.3]])}
+    found = CrossValidation("toy", 4, 1, scores)
+    assert found.failed == 1
+    assert found.mean("valid_loss")[0] == pytest.approx(0.2)
+    assert "1 fold failed" in str(found)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["failed"] == 1
+    with pytest.raises(DataError, match="no measure 'valid_los'"):
+        found.mean("valid_los")
+
+
+def test_what_cannot_be_is_refused(iris: TableData) -> None:
+    base = Experiment(iris, MLP([]))
+    with pytest.raises(SpecError, match=r"k is 1, not 2 or more; lr would vary"):
+        cross_validate(base.but(vary={"lr": [0.1]}), 1)
+    with pytest.raises(SpecError, match="repeats is 0"):
+        cross_validate(base, 3, 0)
+    frame = load_breast_cancer(as_frame=True).frame
+    by_place = TableData.from_frame(frame, "target", task="class", split="position")
+    with pytest.raises(DataError, match="parted by position"):
+        cross_validate(Experiment(by_place, MLP([])))
+
+
+def test_a_network_that_always_fails_is_said_to(iris: TableData) -> None:
+    base = Experiment(iris, MLP([4]), Training("sgd", lr=1e30, epochs=3))
+    with pytest.raises(DataError, match="failed in every fold"):
+        cross_validate(base, 3)

@@ -1,0 +1,244 @@
+"""Learning curves: the law that errors follow, its noise, and what is said of more rows."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import curve_fit
+from sklearn.datasets import load_breast_cancer
+
+from secchi import MLP, Experiment, Qwerties, TableData, Training
+from secchi.errors import DataError, SpecError
+from secchi.experiments.forecast import ErrorName
+from secchi.experiments.learning_curve import (
+    LearningCurve,
+    curve_of,
+    even_fractions,
+    learning_curve,
+)
+from secchi.experiments.power_law import EXPONENTS, fit_power_laws
+from secchi.experiments.row_luck import intervals, own_variances
+
+SIZES = np.array([50.0, 100, 200, 400, 800])
+SHARES = SIZES / 800
+
+
+@pytest.fixture(scope="module")
+def cancer() -> TableData:
+    return TableData.from_frame(load_breast_cancer(as_frame=True).frame, "target", task="class")
+
+
+def made(make_result, errors: np.ndarray, **options) -> LearningCurve:
+    """The curve of errors (sizes, repeats)."""
+    result = make_result([{"train_fraction": float(share)} for share in SHARES], 1 - errors)
+    return curve_of(result, "valid_accuracy", 800, **options)
+
+
+def noisy(law: np.ndarray, spread: float, repeats: int = 10, seed: int = 0) -> np.ndarray:
+    """Errors that repeats scatter about a law, less where few rows are left to differ in."""
+    noise = np.random.default_rng(seed).normal(size=(len(SIZES), repeats))
+    return law[:, None] + spread * np.sqrt(np.maximum(1 - SHARES, 0.05))[:, None] * noise
+
+
+# ---------------------------------------------------------------- the law
+
+
+@given(st.floats(0, 0.5), st.floats(0.05, 0.8), st.floats(0.1, 1.0))
+@settings(deadline=None, max_examples=60)
+def test_a_law_is_found_again(a: float, first: float, c: float) -> None:
+    def law(sizes):
+        return a + first * (sizes / 50) ** -c
+
+    found = fit_power_laws(SIZES, law(SIZES)[None], np.ones(5))
+    assert found.at([1600, 3200])[0] == pytest.approx(
+        law(np.array([1600, 3200])), abs=0.002 * first
+    )
+    assert found.exponent[0] == pytest.approx(c, rel=0.02)
+
+
+def test_no_other_law_within_the_bounds_fits_better() -> None:
+    random = np.random.default_rng(1)
+    errors = 0.1 + 0.3 * (SIZES / 800) ** -0.5 + random.normal(0, 0.05, (20, 5))
+    weights = SIZES / 800
+    found = fit_power_laws(SIZES, errors, weights)
+    ours = (weights * (found.at(SIZES) - errors) ** 2).sum(axis=1)
+    bounds = ([0, -np.inf, EXPONENTS[0]], [np.inf, np.inf, EXPONENTS[-1]])
+
+    def law(x, a, b, c):
+        return a + b * x**-c
+
+    for curve, miss in zip(errors, ours, strict=True):
+        best, _ = curve_fit(
+            law, SIZES / 800, curve, [0.1, 0.3, 0.5], 1 / np.sqrt(weights), bounds=bounds
+        )
+        other = (weights * (law(SIZES / 800, *best) - curve) ** 2).sum()
+        assert miss <= other * 1.001 + 1e-12
+    assert (found.asymptote >= 0).all()
+
+
+def test_a_falling_error_below_every_asymptote_has_none() -> None:
+    found = fit_power_laws(SIZES, np.array([[1.0, 0.8, 0.55, 0.3, 0.04]]), np.ones(5))
+    assert found.asymptote[0] == 0
+    assert found.at([8000])[0, 0] > 0
+
+
+def test_few_sizes_are_refused() -> None:
+    with pytest.raises(SpecError, match="3 sizes, and a curve takes 4"):
+        fit_power_laws(SIZES[:3], np.ones((1, 3)), np.ones(3))
+
+
+# ---------------------------------------------------------------- noise
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_intervals_hold_the_truth_whether_or_not_repeats_share_rows(pooled: bool) -> None:
+    """Each "error" is the mean of its rows, of which the truth is 1."""
+    random = np.random.default_rng(0)
+    counts, repeats = np.array([40, 80, 160, 240, 320]), 8
+    held = np.zeros(len(counts))
+    for _ in range(300):
+        each = np.empty((len(counts), repeats))
+        pool = random.normal(1, 1, 320)
+        for repeat in range(repeats):
+            rows = random.permutation(pool) if pooled else random.normal(1, 1, 320)
+            each[:, repeat] = np.cumsum(rows)[counts - 1] / counts
+        if pooled:
+            each[-1] += random.normal(0, 1e-3, repeats)
+        shared = counts / 320 if pooled else np.zeros(len(counts))
+        variances = own_variances(counts, each, shared)
+        low, high = intervals(each.mean(axis=1), variances, shared, repeats)
+        held += (low <= 1) & (high >= 1)
+    assert (held / 300 > 0.9).all()
+    assert (held / 300 < 1).all()
+
+
+def test_errors_that_never_differ_have_no_variance() -> None:
+    assert not own_variances(SIZES, np.full((5, 4), 0.1), SHARES).any()
+    assert not own_variances(SIZES, np.full((5, 1), 0.1), SHARES).any()
+
+
+# ---------------------------------------------------------------- what is said
+
+
+def test_a_falling_curve_says_what_more_rows_would_bring(make_result) -> None:
+    law = 0.3 * (SIZES / 800) ** -0.5
+    curve = made(make_result, noisy(law, 0.004), rows="pictures")
+    found = curve.at(1600)
+    assert found.low < 0.3 / 2**0.5 < found.high
+    assert found.change == pytest.approx(0.3 / 2**0.5 - 0.3, abs=0.02)
+    assert found.told
+    assert "another 800 pictures would bring about -" in str(found)
+    assert "points of error" in str(found)
+    assert "guess" not in str(curve.at(3200))
+    assert "4 times" not in str(curve.at(3200))
+    assert "that is 5 times the largest size that was measured: a guess" in str(curve.at(4000))
+    assert "another" not in str(curve.at(400))
+    assert (curve.low < curve.mean).all()
+    assert (curve.high > curve.mean).all()
+
+
+def test_a_flat_curve_says_that_nothing_can_be_told(make_result) -> None:
+    curve = made(make_result, noisy(np.full(5, 0.1), 0.01), seed=2)
+    found = curve.at(1600)
+    assert not found.told
+    assert "would bring nothing that can be told" in str(found)
+
+
+def test_where_it_levels_off_is_said_only_where_it_is_known(make_result) -> None:
+    sure = made(make_result, noisy(0.2 + 0.02 * (SIZES / 800) ** -1.0, 0.002))
+    assert sure.asymptote == pytest.approx((0.2, 0.2, 0.2), abs=0.03)
+    assert "levels off at about" in str(sure)
+    unsure = made(make_result, noisy(0.3 * (SIZES / 800) ** -0.1, 0.01))
+    assert "where it levels off these sizes cannot tell" in str(unsure)
+
+
+def test_two_repeats_say_nothing_of_noise(make_result) -> None:
+    curve = made(make_result, noisy(0.1 * (SIZES / 800) ** -0.5, 0.001, repeats=2))
+    assert np.isnan(curve.low).all()
+    assert "nothing can be said about noise" in str(curve)
+    assert "(no interval)" in str(curve)
+    curve.plot().savefig(io.BytesIO(), format="png", dpi=40)
+
+
+def test_a_repeat_that_failed_anywhere_is_left_out(make_result) -> None:
+    errors = noisy(0.1 * (SIZES / 800) ** -0.5, 0.001)
+    settings_ = [{"train_fraction": float(share)} for share in SHARES]
+    result = make_result(
+        settings_, 1 - errors, failed=lambda s, r: r == 3 and s["train_fraction"] == 1
+    )
+    curve = curve_of(result, "valid_accuracy", 800)
+    assert (curve.failed, curve.each.shape) == (1, (5, 9))
+    assert "left out: 1, in which a training failed" in str(curve)
+    none = make_result(settings_, 1 - errors, failed=lambda s, r: s["train_fraction"] == 1)
+    with pytest.raises(DataError, match="in every repeat a training failed"):
+        curve_of(none, "valid_accuracy", 800)
+
+
+def test_a_curve_is_plain_json_and_drawn_with_its_forecast(make_result) -> None:
+    curve = made(make_result, noisy(0.1 * (SIZES / 800) ** -0.5, 0.001))
+    document = json.loads(json.dumps(curve.to_dict(), allow_nan=False))
+    assert [point["size"] for point in document["points"]] == [50, 100, 200, 400, 800]
+    assert document["double"]["size"] == 1600
+    (axes,) = curve.plot().axes
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert dashed[0].get_xdata().min() >= 800
+    assert axes.get_ylabel() == "error on the validation rows, %"
+    with pytest.raises(SpecError, match="size is 0"):
+        curve.at(0)
+
+
+@pytest.mark.parametrize(
+    ("measure", "text", "error"),
+    [
+        ("valid_accuracy", "error", 0.75),
+        ("valid_error_rate", "error", 0.25),
+        ("valid_auc", "1 - auc", 0.75),
+        ("valid_loss", "loss", 0.25),
+        ("valid_mae", "mae", 0.25),
+    ],
+)
+def test_a_measure_is_told_as_an_error(measure: str, text: str, error: float) -> None:
+    name = ErrorName.of(measure)
+    assert (name.text, name.error(np.array([0.25]))[0]) == (text, error)
+
+
+# ---------------------------------------------------------------- trained
+
+
+def test_a_table_is_learned_from_in_growing_parts(cancer: TableData) -> None:
+    base = Experiment(cancer, MLP([]), Training(epochs=5), seed=3)
+    curve = learning_curve(base, repeats=4)
+    count = len(cancer.train)
+    assert curve.sizes.tolist() == [round(f * count) for f in even_fractions(count, 1)]
+    assert (curve.sizes[0], curve.sizes[-1]) == (round(count / 16), count)
+    alone = base.but(vary={"train_fraction": [curve.sizes[2] / count]}, repeats=4).run()
+    accuracy = alone.mean("valid_accuracy", "train_fraction").each[0]
+    assert 1 - curve.each[2] == pytest.approx(accuracy)
+    assert curve.mean[0] > curve.mean[-1]
+    assert curve.rows == "rows"
+    loss = learning_curve(base, [0.2, 0.4, 0.6, 1], 3, measure="valid_loss")
+    assert "loss" in str(loss)
+    assert "%" not in str(loss).replace("95 %", "")
+
+
+def test_made_up_rows_have_no_luck_in_common() -> None:
+    curve = learning_curve(
+        Experiment(Qwerties(rows=200), MLP([]), Training(epochs=5)), [0.1, 0.2, 0.5, 1], 4
+    )
+    assert not curve.same_rows
+    assert "same validation rows" not in str(curve)
+
+
+def test_what_cannot_be_is_refused_before_anything_is_trained(cancer: TableData) -> None:
+    base = Experiment(cancer)
+    with pytest.raises(SpecError, match="did you mean valid_accuracy"):
+        learning_curve(base, measure="valid_acuracy")
+    with pytest.raises(SpecError, match="vary is given"):
+        learning_curve(base.but(vary={"lr": [0.1]}))
+    with pytest.raises(SpecError, match="2 sizes"):
+        learning_curve(base, [0.5, 1])
+    with pytest.raises(DataError, match="too few"):
+        even_fractions(4, 1)
