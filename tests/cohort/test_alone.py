@@ -34,7 +34,7 @@ def test_its_curve_is_the_learners(
     training = Training(lr=0.01, epochs=4, batch_size=16, seed=5, patience=2, keep_best=True)
     quiet = Console(quiet=True)
     learn = Learner(data, model, training, precision=precision, seed=5, console=quiet)
-    learned = Curve.of(learn.fit(metrics=[metric]))
+    learned = Curve.of(learn.fit(metrics=[metric]), [metric])
     member = Member(PreparedTable.of(data, precision), model, training, seed=5)
     curve = train_alone(member, [metric])
     assert curve[3:] == learned[3:]

@@ -43,4 +43,4 @@ def train_alone(member: Member, metrics: Sequence[str], device: str = "cpu") -> 
         units=table.units,
         equal_batches=True,
     )
-    return Curve.of(history)
+    return Curve.of(history, metrics)

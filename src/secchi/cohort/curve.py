@@ -1,5 +1,6 @@
 """What is kept of one training."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ class Curve(NamedTuple):
     >>> from secchi.training.history import Epoch
     >>> from secchi.training.spec import Training
     >>> epochs = tuple(Epoch(at, 0.5, loss, {"mae": loss}, 1.0) for at, loss in enumerate([4, 3]))
-    >>> Curve.of(History(epochs, Outcome.COMPLETED, Training(), steps=20)).metrics
+    >>> Curve.of(History(epochs, Outcome.COMPLETED, Training(), steps=20), ["mae"]).metrics
     {'mae': array([4., 3.])}
     """
 
@@ -37,8 +38,11 @@ class Curve(NamedTuple):
     kept: int | None
 
     @classmethod
-    def of(cls, history: History) -> "Curve":
-        """That of a training of its own."""
+    def of(cls, history: History, metrics: Sequence[str]) -> "Curve":
+        """That of a training of its own, with the metrics that were asked for.
+
+        One that went wrong in its first epoch has no value of any.
+        """
         rows = history.rows()
 
         def by_epoch(name: str) -> Numbers:
@@ -47,7 +51,7 @@ class Curve(NamedTuple):
         return cls(
             by_epoch("train_loss"),
             by_epoch("valid_loss"),
-            {name: by_epoch(name) for name in history.metrics},
+            {name: by_epoch(name) for name in metrics},
             history.outcome,
             history.steps,
             history.kept,

@@ -1,7 +1,8 @@
 """Networks trained together: in step where they can be, else one after the other."""
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from secchi.cohort.alone import train_alone
@@ -63,8 +64,10 @@ def train_members(
         in_step = _on_cores(members, found, metrics, threads or cores())
     else:
         in_step = train_stacks(members, found, metrics, device)
-    for place, curve in in_step:
-        finish(place, curve)
+    # Closed where something is raised here, which ends what still runs.
+    with contextlib.closing(in_step):
+        for place, curve in in_step:
+            finish(place, curve)
     for place, _ in found.alone:
         finish(place, train_alone(members[place], metrics, device))
     return [curves[place] for place in range(len(members))]
@@ -72,7 +75,7 @@ def train_members(
 
 def _on_cores(
     members: Sequence[Member], found: Plan, metrics: Sequence[str], threads: int
-) -> Iterator[tuple[int, Curve]]:
+) -> Generator[tuple[int, Curve], None, None]:
     """The networks of a plan that go in step, as they end.
 
     An interruption ends the jobs that run at their next pause.

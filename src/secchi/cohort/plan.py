@@ -113,7 +113,13 @@ def _nbytes(common: Structure, members: Sequence[Member]) -> int:
 
     weights, units = _size(common, members)
     statistics = common.epochs * len(STATISTICS) * 8 * register_bytes() // 4
-    numbers = 4 * (weights + 3 * units) * register_bytes()
+    drops = any(m.model.input_dropout or any(m.model.dropouts) for m in members)
+    # The statistics of a batch need all of it at once, and so do the draws of a step.
+    rows = common.batch * (4 * bool(common.batch_norm) + drops)
+    numbers = (
+        4 * (weights + 3 * units) * register_bytes()
+        + rows * (units + common.inputs) * register_bytes()
+    )
     return int(numbers) + statistics + WORKING_BYTES + STEP_BYTES
 
 

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from secchi.cohort.member import Member
-from secchi.data.task import Kind
+from secchi.data.task import Kind, Labels
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training
 from secchi.training.steps import pieces
@@ -78,11 +78,10 @@ def structure(member: Member) -> Structure | str:
     model, training, table = member.model, member.training, member.table
     if reason := _model_reason(model) or _training_reason(training) or _task_reason(member):
         return reason
-    weights = table.labels("train").weights
-    rows = len(table.labels("train")) if weights is None else int((weights > 0).sum())
+    rows, judged = (_counted(table.labels(split)) for split in ("train", "valid"))
     steps, batch = steps_of(rows, training)
-    if not steps:
-        return "none of its rows counts"
+    if not (steps and judged):
+        return f"none of its {'training' if judged else 'validation'} rows counts"
     if not batch:
         return "its last batch is shorter than the others (drop_last=False)"
     if model.batch_norm and batch < 2:
@@ -113,6 +112,11 @@ def steps_of(rows: int, training: Training) -> tuple[int, int]:
     taken = training.rows_of_epoch(rows, equal_batches=True)
     sizes = [piece.stop - piece.start for piece in pieces(taken, training.batch_size)]
     return len(sizes), sizes[0] if len(set(sizes)) == 1 else 0
+
+
+def _counted(labels: Labels) -> int:
+    """How many rows weigh more than 0."""
+    return len(labels) if labels.weights is None else int((labels.weights > 0).sum())
 
 
 def _model_reason(model: Any) -> str | None:

@@ -2,14 +2,12 @@
 
 import ctypes
 import functools
-import threading
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-
-_LOCK = threading.Lock()
 
 
 @functools.cache
@@ -17,6 +15,10 @@ def _start() -> None:
     """Make LLVM ready, once."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    library = ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("ucrtbase")
+    for name in ("erf", "erff"):
+        address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+        llvm.add_symbol(name, address)
 
 
 def _machine() -> llvm.TargetMachine:
@@ -43,16 +45,15 @@ def compiled(module: ir.Module, name: str, parameters: int) -> Callable[..., Non
 
     While it runs, Python's other threads do too.
     """
-    with _LOCK:
-        parsed, machine = llvm.parse_assembly(str(module)), _machine()
-        # The code is of vectors with inner loops written out: more passes make it no faster.
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-        passes.run(parsed, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
-        engine = llvm.create_mcjit_compiler(parsed, machine)
-        engine.finalize_object()
+    parsed, machine = llvm.parse_assembly(str(module)), _machine()
+    # The code is of vectors with inner loops written out: more passes make it no faster.
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.run(parsed, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    engine = llvm.create_mcjit_compiler(parsed, machine)
+    engine.finalize_object()
     kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * parameters)
     function: Any = kind(engine.get_function_address(name))
     function.engine = engine  # which owns the code

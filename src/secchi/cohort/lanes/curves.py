@@ -76,8 +76,8 @@ def metrics(
         made = {"accuracy": right, "error_rate": 1 - right, "mae": right * scale}
         if target.kind is Kind.REGRESSION:
             varies = _varies(of, "t")
-            made["rmse"] = np.sqrt(np.maximum(_squares(of), 0) / weight) * scale
-            made["r2"] = np.where(varies, 1 - _squares(of) / _spread(of, "t"), np.nan)
+            made["rmse"] = np.sqrt(of["squares"] / weight) * scale
+            made["r2"] = np.where(varies, 1 - of["squares"] / _spread(of, "t"), np.nan)
             made["r"] = np.where(varies & (of["least"] < of["most"]), _r(of), np.nan)
     return {name: made[name] for name in names if name in SUMMED[target.kind]}
 
@@ -138,11 +138,6 @@ def _best(valid: Numbers) -> NDArray[np.int64]:
     before = np.minimum.accumulate(np.concatenate([[np.inf], numbers]))[:-1]
     places = np.where(numbers < before, np.arange(len(valid)), -1)
     return np.maximum.accumulate(places) if len(places) else places
-
-
-def _squares(of: dict[str, Numbers]) -> Numbers:
-    """The sum of the squared errors."""
-    return of["zz"] - 2 * of["zt"] + of["tt"]
 
 
 def _spread(of: dict[str, Numbers], name: str) -> Numbers:

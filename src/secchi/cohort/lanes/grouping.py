@@ -5,10 +5,14 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from secchi.cohort.lanes.steps import drawn_by
 from secchi.cohort.member import Member
 
 _GATHERED = 0.5
 """What bringing together a number of a row for all lanes takes, in products of vectors."""
+
+_DRAWN = 24
+"""What drawing a number for one lane alone takes, likewise."""
 
 
 def grouped(members: Sequence[Member], places: Sequence[int], lanes: int) -> list[list[int]]:
@@ -37,18 +41,22 @@ def grouped(members: Sequence[Member], places: Sequence[int], lanes: int) -> lis
     alike: dict[Any, list[int]] = defaultdict(list)
     for place in places:
         alike[_rows(members[place])].append(place)
-    by_rows: list[list[int]] = []
-    left: list[int] = []
+    whole: list[list[int]] = []
+    left: list[list[int]] = []
     for some in alike.values():
         some.sort(key=of_size)
-        whole = len(some) // lanes * lanes
-        if len(some) - whole > lanes // 2:
-            whole = len(some)
-        by_rows += _cut(some[:whole], lanes)
-        left += some[whole:]
-    by_rows += _cut(sorted(left, key=of_size), lanes)
+        full = len(some) // lanes * lanes
+        whole += _cut(some[:full], lanes)
+        left += [some[full:]] if some[full:] else []
+    mixed = _cut(sorted((place for some in left for place in some), key=of_size), lanes)
     by_size = _cut(sorted(places, key=of_size), lanes)
-    return min(by_rows, by_size, key=lambda groups: sum(_cost(members, each) for each in groups))
+    ways = (_in_order(whole + left, members), whole + mixed, by_size)
+    return min(ways, key=lambda groups: sum(_cost(members, each) for each in groups))
+
+
+def _in_order(groups: list[list[int]], members: Sequence[Member]) -> list[list[int]]:
+    """Those of one seed behind each other."""
+    return sorted(groups, key=lambda group: members[group[0]].training.seed)
 
 
 def _cut(places: list[int], lanes: int) -> list[list[int]]:
@@ -74,5 +82,6 @@ def _cost(members: Sequence[Member], places: Sequence[int]) -> float:
     widths = [inputs, *(max(units) for units in zip(*hidden, strict=True)), outputs]
     products = sum(before * units for before, units in pairwise(widths))
     shared = len({_rows(member) for member in some}) == 1
-    gathered = 0.0 if shared else _GATHERED * inputs * len(some)
-    return float(3 * products + 10 * sum(widths[1:]) + gathered)
+    drawn = sum(max(numbers) for numbers in zip(*map(drawn_by, some), strict=True))
+    apart = 0.0 if shared else (_GATHERED * inputs + _DRAWN * drawn) * len(some)
+    return float(3 * products + 10 * sum(widths[1:]) + 2 * drawn + apart)

@@ -19,6 +19,9 @@ POINTER = ir.PointerType()
 _INT32 = ir.IntType(32)
 _FLOAT, _DOUBLE = ir.FloatType(), ir.DoubleType()
 
+_LINE = 64
+"""Bytes of a cache line, where vectors begin."""
+
 
 class Number:
     """A vector of floating-point numbers, or of truths, in code that is being written.
@@ -365,7 +368,7 @@ class Code:
         return self.builder.gep(pointer, [self.whole(place).value], source_etype=kind)
 
     def _alignment(self, vector: ir.Type) -> int:
-        return self.lanes * (8 if vector.element == _DOUBLE else 4)
+        return min(_LINE, self.lanes * (8 if vector.element == _DOUBLE else 4))
 
     # ---------------------------------------------------------------- control
 
@@ -413,13 +416,14 @@ _LOG_2_DOUBLE = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 def exp(x: Number) -> Number:
     """The exponential of x, to the last digit or two.
 
-    x = n log 2 + r with abs(r) <= log(2) / 2; the Taylor series of e ** r, times 2 ** n.
+    x = n log 2 + r with abs(r) <= log(2) / 2; the Taylor series of e ** r, times 2 ** n. From 88.37
+    on, in double precision from 709.43 on, it is infinite, and 0 below -87 and -708.
     """
     single = x.value.type.element == _FLOAT
     # Adding 1.5 * 2 ** 23 (2 ** 52) rounds to a whole number, which the last bits then hold.
     rounder = 1.5 * 2.0 ** (23 if single else 52)
     high, low = _LOG_2_SINGLE if single else _LOG_2_DOUBLE
-    lowest, highest = (-87.0, 88.7) if single else (-708.0, 709.7)
+    lowest, highest = (-87.0, 88.37) if single else (-708.0, 709.43)
     inside = x.at_least(lowest).at_most(highest)
     shifted = inside * math.log2(math.e) + rounder
     n = shifted - rounder

@@ -10,6 +10,7 @@ STATISTICS = (
     "loss",
     "weight",
     "right",
+    "squares",
     "z",
     "zz",
     "zt",
@@ -20,9 +21,10 @@ STATISTICS = (
 )
 """What is summed up in an epoch, in double precision: the loss and the weights of the rows that are
 trained on; of those that validate the loss, the weights and what is right (of numbers: how far they
-are off), and for numbers the moments of answer z and truth t and the range of the answers."""
+are off), and for numbers the squared errors, the moments of answer z and truth t, both without a
+shift, and the range of the answers."""
 
-CONSTANTS = ("weight_decay", "l1", "l2", "matrix_norm", "clip", "smoothing", "delta")
+CONSTANTS = ("weight_decay", "l1", "l2", "matrix_norm", "clip", "smoothing", "delta", "shift")
 """Numbers that a network keeps throughout, a vector each."""
 
 NUMBER_LOSSES = ("mse", "l1", "huber")

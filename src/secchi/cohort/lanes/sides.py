@@ -1,5 +1,6 @@
 """The rows of tables in memory, as machine code reads them."""
 
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ class Side(NamedTuple):
         weights: (rows,).
         counted: The places of the rows that weigh more than 0.
         order: All places in their order.
+        mean: Of the truth, where it is a number.
     """
 
     inputs: Array
@@ -26,6 +28,7 @@ class Side(NamedTuple):
     weights: Array
     counted: NDArray[np.int64]
     order: NDArray[np.int32]
+    mean: float
 
     @property
     def rows(self) -> int:
@@ -38,13 +41,15 @@ class Sides:
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, str], tuple[PreparedTable, Side]] = {}
+        self._lock = threading.Lock()
 
     def of(self, table: PreparedTable, split: str) -> Side:
         """Those of a split of a table."""
         key = id(table), split
-        if key not in self._made:
-            self._made[key] = table, _side(table, split)
-        return self._made[key][1]
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = table, _side(table, split)
+            return self._made[key][1]
 
 
 def _side(table: PreparedTable, split: str) -> Side:
@@ -59,4 +64,5 @@ def _side(table: PreparedTable, split: str) -> Side:
         np.ones(len(inputs), inputs.dtype) if weights is None else weights.astype(inputs.dtype),
         np.arange(len(inputs)) if weights is None else np.flatnonzero(weights),
         np.arange(len(inputs), dtype=np.int32),
+        float(truth.mean()) if table.task.target.kind is Kind.REGRESSION else 0.0,
     )

@@ -3,7 +3,7 @@
 import functools
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from secchi.cohort.lanes.program import (
     Program,
 )
 from secchi.cohort.lanes.sides import Sides
-from secchi.cohort.lanes.steps import Steps
+from secchi.cohort.lanes.steps import Drawn, Steps
 from secchi.cohort.lanes.training import write
 from secchi.cohort.member import Member
 from secchi.data.task import Kind
@@ -40,9 +40,17 @@ STEP_PRODUCTS = 1e9
 interruption is heard."""
 
 
+_COMPILING = threading.Lock()
+
+
+def _compiled(program: Program) -> Callable[..., None]:
+    """The function ``train`` of a program; threads that ask together wait for one of them."""
+    with _COMPILING:
+        return _compiled_once(program)
+
+
 @functools.lru_cache(maxsize=64)
-def _compiled(program: Program) -> Any:
-    """The function ``train`` of a program."""
+def _compiled_once(program: Program) -> Callable[..., None]:
     return compiled(write(program), "train", len(program.tables))
 
 
@@ -62,11 +70,13 @@ class Stack:
         members: The networks, as many as there are lanes at the most, of one structure; see
             :mod:`secchi.cohort.structure`.
         sides: Their rows in memory.
+        drawn: What dropout drew last for other stacks of the same job; None where there are none.
     """
 
-    def __init__(self, members: Sequence[Member], sides: Sides) -> None:
+    def __init__(self, members: Sequence[Member], sides: Sides, drawn: Drawn | None = None) -> None:
         self.members = list(members)
         self._sides = sides
+        self._drawn = drawn or Drawn()
         table = members[0].table
         self.precision = table.precision
         self.real = np.dtype(np.float64 if self.precision == "fp64" else np.float32)
@@ -78,7 +88,7 @@ class Stack:
         self.task = table.task
         self.depth = members[0].model.depth
         self.widths = self._widths()
-        self.steps = Steps(self._all, self._train, self.widths)
+        self.steps = Steps(self._all, self._train, self.widths, self._drawn)
         self._chunk = self._rows_at_once()
         self.program = self._program()
         self.done = 0
@@ -95,7 +105,7 @@ class Stack:
             lanes: Each network's stack and its lane there.
         """
         first = lanes[0][0]
-        made = cls([stack.members[lane] for stack, lane in lanes], first._sides)
+        made = cls([stack.members[lane] for stack, lane in lanes], first._sides, first._drawn)
         made.done = first.done
         for lane in range(made.lanes):
             made._take_over(lane, *lanes[min(lane, len(lanes) - 1)])
@@ -262,6 +272,7 @@ class Stack:
                 "clip": math.inf if training.clip is None else training.clip,
                 "smoothing": training.label_smoothing,
                 "delta": training.huber_delta / member.table.scales[0],
+                "shift": self._valid[lane].mean,
             }
             for name, value in values.items():
                 table[CONSTANTS.index(name), lane] = value
@@ -338,38 +349,46 @@ class Stack:
 
     def run(self, epochs: int, stopped: threading.Event | None = None) -> None:
         """Train for some more epochs; no further once it is stopped."""
-        per_epoch, function = self.steps.per_epoch, _compiled(self.program)
-        stop = min(self.done + epochs, self.steps.epochs) * per_epoch
-        start = self.done * per_epoch
-        tables = [
-            self._common,
-            *self._sources.values(),
-            *self._layers["train"],
-            *self._layers["valid"],
-        ]
-        addresses = [table.address for table in tables]
-        while start < stop:
+        for _ in self.going_on(epochs):
             if stopped and stopped.is_set():
                 return
+
+    def going_on(self, epochs: int) -> Iterator[None]:
+        """Train for some more epochs, with a pause before every few steps."""
+        per_epoch, function = self.steps.per_epoch, _compiled(self.program)
+        goal = min(self.done + epochs, self.steps.epochs)
+        start, stop = self.done * per_epoch, goal * per_epoch
+        layers = *self._layers["train"], *self._layers["valid"]
+        tables = [self._common, *self._sources.values(), *layers]
+        addresses = [table.address for table in tables]
+        # Nothing is to be learned of networks that have all gone wrong.
+        while start < stop and (self.bad < 0).any():
+            yield
             end = min(stop, start + self._steps_at_once())
-            given = self.steps.between(start, end)
-            self._common.put(
-                steps=end - start,
-                first_step=start,
-                coefficients=given.coefficients,
-                ends=given.ends,
-            )
-            if self.program.shared_rows:
-                self._sources["train"].put(order=given.orders[0])
-                self._layers["train"][0].put(order=given.orders[0])
-            else:
-                self._sources["train"].put(order=pointers(given.orders))
-            for table, draws in zip(self._layers["train"], given.draws, strict=True):
-                table.put(draws=draws)
-            self._layers["train"][0].put(source_draws=given.source_draws)
+            self._put(start, end)
             function(*addresses)
             start = end
-        self.done = stop // per_epoch
+        self.done = goal
+
+    def _put(self, start: int, end: int) -> None:
+        """Bring into place what the steps from one to before another take."""
+        given = self.steps.between(start, end)
+        self._common.put(
+            steps=end - start,
+            first_step=start,
+            coefficients=given.coefficients,
+            ends=given.ends,
+        )
+        if self.program.shared_rows:
+            self._sources["train"].put(order=given.orders[0])
+            self._layers["train"][0].put(order=given.orders[0])
+        else:
+            # The table of pointers does not hold what they point to.
+            self._orders = given.orders
+            self._sources["train"].put(order=pointers(given.orders))
+        for table, draws in zip(self._layers["train"], given.draws, strict=True):
+            table.put(draws=draws)
+        self._layers["train"][0].put(source_draws=given.source_draws)
 
     def _steps_at_once(self) -> int:
         """How many steps run before there is a pause."""

@@ -17,6 +17,9 @@ from secchi.cohort.structure import steps_of
 from secchi.seeding import stream, stream_seed
 from secchi.training.schedules import At, Constant, Schedule
 
+KEPT_NUMBERS = 2**18
+"""Orders of so many numbers at the most are kept: 32 of them, a megabyte each."""
+
 
 class Given(NamedTuple):
     """What some steps take.
@@ -36,6 +39,19 @@ class Given(NamedTuple):
     source_draws: Array
 
 
+class Drawn:
+    """What dropout drew last, for the stacks of one seed that are trained in turns.
+
+    Attributes:
+        key: What it is of.
+        spaces: Of inputs and of each layer.
+    """
+
+    def __init__(self) -> None:
+        self.key: object = None
+        self.spaces: list[Array] = []
+
+
 class Steps:
     """The steps of networks that are trained side by side.
 
@@ -43,6 +59,7 @@ class Steps:
         members: The networks, one a lane.
         sides: The rows that each trains on.
         widths: Inputs, units of each hidden layer, and outputs, as the widest has them.
+        shared: What dropout drew for other stacks.
 
     Attributes:
         epochs: Passes over the rows.
@@ -54,9 +71,14 @@ class Steps:
     """
 
     def __init__(
-        self, members: Sequence[Member], sides: Sequence[Side], widths: Sequence[int]
+        self,
+        members: Sequence[Member],
+        sides: Sequence[Side],
+        widths: Sequence[int],
+        shared: Drawn,
     ) -> None:
-        self._members, self._sides, self._widths = members, sides, widths
+        self._members, self._sides, self._widths = members, sides, tuple(widths)
+        self._shared = shared
         first = members[0].training
         self.epochs = first.epochs
         self.per_epoch, self.batch = steps_of(sides[0].rows, first)
@@ -67,16 +89,20 @@ class Steps:
         tables = {id(member.table) for member in members}
         self.shared_rows = len(tables) == 1 and len({m.training.seed for m in members}) == 1
         # One that drops nothing may be told the draws of the others.
-        drawn = {_drawn(member) for member in members if any(_drawn(member))}
+        drawn = {drawn_by(member) for member in members if any(drawn_by(member))}
         self.shared_draws = self.shared_rows and len(drawn) <= 1
-        self._draws = bool(drawn)
+        # Where one layer drops units, the machine code looks at the draws of all of them.
+        drops = any(any(member.model.dropouts) for member in members)
+        drops_inputs = any(member.model.input_dropout for member in members)
+        self._drawn = (drops_inputs, *[drops] * (len(self._widths) - 2))
 
     @property
     def step_bytes(self) -> int:
         """What one step takes in memory."""
         lanes = len(self._members)
         each = 1 if self.shared_draws else lanes
-        drawn = sum(self._widths[:-1]) * each * self.batch * 4 if self._draws else 0
+        widths = zip(self._widths[:-1], self._drawn, strict=True)
+        drawn = sum(width for width, has in widths if has) * each * self.batch * 4
         orders = self.batch * 4 * (1 if self.shared_rows else lanes)
         return drawn + orders + 8 * 8 * lanes
 
@@ -103,7 +129,9 @@ class Steps:
     def _order(self, lane: int, start: int, stop: int) -> NDArray[np.int32]:
         side, seed = self._sides[lane], self._members[lane].training.seed
         first, last = start // self.per_epoch, (stop - 1) // self.per_epoch
-        orders = _orders(side.rows, seed, first, last + 1)[:, : self.per_epoch * self.batch]
+        many = side.rows * (last + 1 - first) > KEPT_NUMBERS
+        orders = (_drawn_orders if many else _orders)(side.rows, seed, first, last + 1)
+        orders = orders[:, : self.per_epoch * self.batch]
         behind = (start - first * self.per_epoch) * self.batch
         taken = orders.reshape(-1)[behind : behind + (stop - start) * self.batch]
         # Rows that weigh nothing are passed over.
@@ -115,22 +143,27 @@ class Steps:
     def _all_draws(self, start: int, stop: int) -> list[Array]:
         """Those of inputs and of each layer; nothing is drawn behind the outputs."""
         none = np.zeros(0, np.float32)
-        if not self._draws:
-            return [none] * (len(self._widths))
-        shared = self.shared_draws
-        lanes = len(self._members)
-        shape = ((stop - start) * self.batch,)
+        if not any(self._drawn):
+            return [none] * len(self._widths)
+        seed = self._members[0].training.seed
+        key = seed, self.batch, self._widths[:-1], self._drawn, start, stop
+        if self.shared_draws and self._shared.key == key:
+            return [*self._shared.spaces, none]
+        lanes = () if self.shared_draws else (len(self._members),)
+        rows = (stop - start) * self.batch
         spaces = [
-            aligned((*shape, width) if shared else (*shape, width, lanes), np.float32)
-            for width in self._widths[:-1]
+            aligned((rows, width if drawn else 0, *lanes), np.float32)
+            for width, drawn in zip(self._widths[:-1], self._drawn, strict=True)
         ]
         drawing: dict[object, list[int]] = defaultdict(list)
         for lane, member in enumerate(self._members):
-            if any(_drawn(member)):
-                drawing[member.training.seed, _drawn(member)].append(lane)
+            if any(drawn_by(member)):
+                drawing[member.training.seed, drawn_by(member)].append(lane)
         for lanes_alike in drawing.values():
             for step in range(start, stop):
                 self._draw(lanes_alike, step, (step - start) * self.batch, spaces)
+        if self.shared_draws:
+            self._shared.key, self._shared.spaces = key, spaces
         return [*spaces, none]
 
     def _draw(self, lanes: list[int], step: int, row: int, spaces: Sequence[Array]) -> None:
@@ -139,7 +172,7 @@ class Steps:
         epoch, number = divmod(step, self.per_epoch)
         purpose = f"step {number} of epoch {epoch}"
         random = torch.Generator().manual_seed(stream_seed(member.training.seed, purpose))
-        for width, space in zip(_drawn(member), spaces, strict=True):
+        for width, space in zip(drawn_by(member), spaces, strict=True):
             if width:
                 numbers = torch.rand(self.batch, width, generator=random).numpy()
                 if self.shared_draws:
@@ -200,7 +233,7 @@ class Steps:
         }
 
 
-def _drawn(member: Member) -> tuple[int, ...]:
+def drawn_by(member: Member) -> tuple[int, ...]:
     """How many numbers dropout draws for a row: of inputs, and of each layer; 0 where none is."""
     model = member.model
     return (
@@ -209,16 +242,16 @@ def _drawn(member: Member) -> tuple[int, ...]:
     )
 
 
-@functools.lru_cache(maxsize=32)
-def _orders(rows: int, seed: int, first: int, stop: int) -> NDArray[np.int32]:
-    """The order of each epoch from one to before another, (epochs, rows).
-
-    Kept for the stacks that follow, which are often of the same seed.
-    """
+def _drawn_orders(rows: int, seed: int, first: int, stop: int) -> NDArray[np.int32]:
+    """The order of each epoch from one to before another, (epochs, rows)."""
     orders = np.empty((stop - first, rows), np.int32)
     for epoch in range(first, stop):
         orders[epoch - first] = stream(seed, f"batch order of epoch {epoch}").permutation(rows)
     return orders
+
+
+_orders = functools.lru_cache(maxsize=32)(_drawn_orders)
+"""Kept for the stacks that follow, which are often of the same seed."""
 
 
 @functools.lru_cache(maxsize=64)

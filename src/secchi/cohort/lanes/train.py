@@ -4,6 +4,7 @@ import dataclasses
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import groupby, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from secchi.cohort.lanes.curves import SUMMED, curve, ended, metrics
 from secchi.cohort.lanes.grouping import grouped
 from secchi.cohort.lanes.sides import Sides
 from secchi.cohort.lanes.stack import Stack
+from secchi.cohort.lanes.steps import Drawn, drawn_by
 from secchi.cohort.member import Member
 from secchi.training.evaluation import score
 
@@ -22,7 +24,8 @@ ROUNDS = 20
 have stopped leave, and the others close ranks."""
 
 STACKS = 8
-"""So many stacks at the most are trained together by a core where networks may stop early."""
+"""So many stacks at the most are trained in turns by a core: where networks may stop early, so that
+those that go on can close ranks; and those of one seed that drop units, which is drawn once."""
 
 
 def train_lanes(members: Sequence[Member], names: Sequence[str]) -> list[Curve]:
@@ -53,12 +56,18 @@ def jobs_of(
         threads: How many cores there are.
     """
     lanes = register_bytes() // (8 if members[places[0]].table.precision == "fp64" else 4)
-    groups = grouped(members, places, lanes)
-    size, sides = 1, Sides()
-    if any(members[place].training.patience for place in places):
-        size = min(STACKS, -(-len(groups) // threads))
-    for start in range(0, len(groups), size):
-        yield Job(members, groups[start : start + size], names, sides)
+    groups, sides = grouped(members, places, lanes), Sides()
+    stops = any(members[place].training.patience for place in places)
+    drops = any(any(drawn_by(members[place])) for place in places)
+    size = min(STACKS, -(-len(groups) // threads)) if stops or drops else 1
+
+    def stream(group: Sequence[int]) -> object:
+        return members[group[0]].training.seed if drops and not stops else None
+
+    for _, alike in groupby(groups, key=stream):
+        some = list(alike)
+        for start in range(0, len(some), size):
+            yield Job(members, some[start : start + size], names, sides)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,19 +88,23 @@ class Job:
 
     def __call__(self, stopped: threading.Event) -> list[tuple[int, Curve]]:
         """Train them; the place and the curve of each, or of those that ended before a stop."""
-        members = self.members
+        members, drawn = self.members, Drawn()
         stacks = [
-            _Ranks(Stack([members[place] for place in group], self.sides), dict(enumerate(group)))
+            _Ranks(
+                Stack([members[place] for place in group], self.sides, drawn),
+                dict(enumerate(group)),
+            )
             for group in self.groups
         ]
         scores: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         each = self._round(stacks[0].stack.steps.epochs)
         curves: list[tuple[int, Curve]] = []
         while stacks:
-            for stack, going in stacks:
-                stack.run(each, stopped)
+            # In turns, so that they take the same steps with the same draws.
+            for _ in zip_longest(*(rank.stack.going_on(each) for rank in stacks)):
                 if stopped.is_set():
                     return curves
+            for stack, going in stacks:
                 for lane, place in list(going.items()):
                     made = self._ended(stack, lane, scores[place])
                     if made is not None:

@@ -237,9 +237,9 @@ class _Training:
             own.set(truth.equals(code.real_of(unit)).choose(z, own.get()))
             every.set(every.get() + z)
         of_sum, count = log(total.get()), code.real_of(units)
-        value = (1.0 - smoothing) * (of_sum - own.get()) + smoothing * (
-            of_sum - every.get() / count
-        )
+        # Nothing of labels that are not smoothed: none may be so unlikely that that is no number.
+        of_all = (smoothing > 0.0).choose(smoothing * (of_sum - every.get() / count), 0.0)
+        value = (1.0 - smoothing) * (of_sum - own.get()) + of_all
         if put:
             with code.loop(0, units) as unit:
                 share = exp(given.at(row, unit) - top.get()) / total.get()
@@ -279,9 +279,15 @@ class _Training:
         sums[name].set(sums[name].get() + counted.choose(value, 0.0))
 
     def _moments(self, sums: Any, counted: Number, weight: Number, z: Number, t: Number) -> None:
-        """Of answers and truth, in double precision throughout."""
-        z, t = z.wide(), t.wide()
-        for name, value in (("z", z), ("zz", z * z), ("zt", z * t), ("t", t), ("tt", t * t)):
+        """Of answers and truth, in double precision throughout.
+
+        From a number near the mean of the truth on, or their squares would hide their spread.
+        """
+        shift = self._constant("shift").wide()
+        z, t = z.wide() - shift, t.wide() - shift
+        error = z - t
+        squares = ("squares", error * error), ("zz", z * z), ("zt", z * t), ("tt", t * t)
+        for name, value in (*squares, ("z", z), ("t", t)):
             self._sum(sums, name, counted, value * weight)
         least, most = sums["least"], sums["most"]
         least.set(counted.choose(least.get().at_most(z), least.get()))

@@ -1,7 +1,7 @@
 """Networks cut into stacks that a device has the memory for."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -32,7 +32,7 @@ _OF_OUTPUT = 16
 
 def train_stacks(
     members: Sequence[Member], found: Plan, metrics: Sequence[str], device: str = "cuda"
-) -> Iterator[tuple[int, Curve]]:
+) -> Generator[tuple[int, Curve], None, None]:
     """Train the networks of a plan that go in step, stack after stack.
 
     Cohorts that differ only in what a stack can mix are joined. Stacks are cut so that they take a
