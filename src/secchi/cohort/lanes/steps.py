@@ -91,6 +91,7 @@ class Steps:
         # One that drops nothing may be told the draws of the others.
         drawn = {drawn_by(member) for member in members if any(drawn_by(member))}
         self.shared_draws = self.shared_rows and len(drawn) <= 1
+        self._alike = next(iter(drawn), None)
         # Where one layer drops units, the machine code looks at the draws of all of them.
         drops = any(any(member.model.dropouts) for member in members)
         drops_inputs = any(member.model.input_dropout for member in members)
@@ -146,7 +147,7 @@ class Steps:
         if not any(self._drawn):
             return [none] * len(self._widths)
         seed = self._members[0].training.seed
-        key = seed, self.batch, self._widths[:-1], self._drawn, start, stop
+        key = seed, self.batch, self._widths[:-1], self._drawn, self._alike, start, stop
         if self.shared_draws and self._shared.key == key:
             return [*self._shared.spaces, none]
         lanes = () if self.shared_draws else (len(self._members),)
