@@ -14,6 +14,7 @@ import pytest
 from secchi.cohort import loop
 from secchi.cohort.alone import train_alone
 from secchi.cohort.curve import Curve
+from secchi.cohort.lanes.train import Job
 from secchi.cohort.loop import train_members
 from secchi.cohort.member import Member
 from secchi.cohort.stacked import cuts
@@ -183,3 +184,26 @@ def test_an_interruption_between_stacks_keeps_those_before(
     with pytest.raises(KeyboardInterrupt):
         train_members(several(table), [], device="cuda", done=interrupt)
     assert len(told) == 2
+
+
+def test_an_error_where_an_end_is_told_stops_what_still_runs(
+    table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    real = Job.__call__
+
+    def slow(job: Job, stopped: threading.Event) -> list[tuple[int, Curve]]:
+        begun.append(1)
+        return real(job, stopped)
+
+    monkeypatch.setattr(Job, "__call__", slow)
+
+    def fails(place: int, curve: Curve) -> None:
+        raise RuntimeError("full")
+
+    some = several(table, 400, epochs=50)
+    with pytest.raises(RuntimeError, match="full") as kept:
+        train_members(some, [], threads=1, done=fails)
+    # Whoever keeps the error, as a notebook does, keeps nothing running.
+    assert len(begun) <= 2
+    assert kept.value.__traceback__ is not None

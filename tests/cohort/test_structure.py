@@ -13,6 +13,7 @@ from torch import nn
 from secchi.cohort.member import Member
 from secchi.cohort.structure import STACKED_ACTIVATIONS, Structure, steps_of, structure
 from secchi.data.table import TableData
+from secchi.data.task import Labels
 from secchi.models.mlp import MLP
 from secchi.models.parts import ACTIVATION_NAMES
 from secchi.training.prepared import PreparedTable
@@ -66,7 +67,7 @@ def test_several_targets_and_rows_that_do_not_count_train_alone(make_table: Any)
     data = TableData.from_frame(both, ["Weight", "Waist"], task="number")
     assert of(PreparedTable.of(data)) == "it predicts several targets"
     nothing = make_table(weights=np.zeros(40, np.float32))
-    assert of(nothing) == "none of its rows counts"
+    assert of(nothing) == "none of its training rows counts"
 
 
 def test_networks_that_differ_in_what_a_lane_has_of_its_own_go_in_step(make_table: Any) -> None:
@@ -124,3 +125,13 @@ def test_steps_are_those_of_the_loop(rows: int, batch: int, drop_last: bool | No
     steps, size = steps_of(rows, training)
     assert steps == len(sizes)
     assert size == (sizes[0] if len(set(sizes)) == 1 else 0)
+
+
+def test_rows_that_validate_and_do_not_count_are_told_by_the_loop(make_table: Any) -> None:
+    table = make_table()
+    labels = table.labels("valid")
+    weightless = Labels(labels.task, labels.values, np.zeros(len(labels), np.float32))
+    inputs = {split: table.inputs(split) for split in ("train", "valid")}
+    parts = {"train": table.labels("train"), "valid": weightless}
+    judged_by_nothing = PreparedTable.of_arrays(table.task, inputs, parts)
+    assert of(judged_by_nothing) == "none of its validation rows counts"

@@ -1,6 +1,5 @@
 """Networks side by side in memory: how they are laid out, go on, and change stacks."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +32,8 @@ def members(table: Any, widths: Sequence[Sequence[int]], **changes: Any) -> list
 
 def trained(stack: Stack, *epochs: int) -> Stack:
     for each in epochs or (4,):
-        stack.run(each)
+        for _ in stack.going_on(each):
+            pass
     return stack
 
 
@@ -114,10 +114,9 @@ def test_networks_that_join_go_on_as_they_were(table: Any) -> None:
         assert_same_bits(joint, lane, trained(Stack([member], sides)), 0)
 
 
-def test_a_stop_ends_a_training_before_its_next_steps(table: Any) -> None:
-    made, stopped = Stack(members(table, [(3,)]), Sides()), threading.Event()
-    stopped.set()
-    made.run(4, stopped)
+def test_there_is_a_pause_before_the_first_steps(table: Any) -> None:
+    made = Stack(members(table, [(3,)]), Sides())
+    next(made.going_on(4))
     assert made.done == 0
     assert not made.statistics[:, 0].any()
 

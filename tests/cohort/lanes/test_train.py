@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,15 +170,15 @@ def test_a_job_that_is_stopped_tells_of_what_has_ended_alone(
     ]
     (job,) = jobs_of(some, range(2), [], 1)
     stopped, runs = threading.Event(), []
-    run = Stack.run
+    going_on = Stack.going_on
 
-    def stopped_in_the_third(stack: Stack, epochs: int, event: threading.Event) -> None:
+    def stopped_in_the_third(stack: Stack, epochs: int) -> Iterator[None]:
         runs.append(epochs)
         if len(runs) == 3:
-            event.set()
-        run(stack, epochs, event)
+            stopped.set()
+        return going_on(stack, epochs)
 
-    monkeypatch.setattr(Stack, "run", stopped_in_the_third)
+    monkeypatch.setattr(Stack, "going_on", stopped_in_the_third)
     monkeypatch.setattr(train.Job, "_round", lambda job, epochs: 2)
     ((place, curve),) = job(stopped)
     assert (place, curve.outcome, runs) == (0, Outcome.STOPPED_EARLY, [2, 2, 2])
@@ -214,3 +214,40 @@ def test_networks_with_and_without_a_momentum_close_ranks(tables: Any, momentum:
     ]
     for member, curve in zip(some, train_lanes(some, []), strict=True):
         assert_same_bits(curve, train_lanes([member], [])[0])
+
+
+def test_stacks_of_a_seed_share_what_dropout_draws_and_nothing_else(tables: Any) -> None:
+    def member(seed: int, width: int, share: float, inputs: float, lr: float) -> Member:
+        model = MLP([width], dropout=share, input_dropout=inputs)
+        return Member(tables(0), model, PLAIN.but(seed=seed, lr=lr), seed)
+
+    # The wider ones that drop nothing make the others as wide as those that draw more.
+    some = [
+        member(seed, width, share, inputs, 0.01 * place)
+        for seed in (0, 1)
+        for width, share, inputs in ((5, 0.3, 0.0), (8, 0.3, 0.0), (8, 0.0, 0.0), (5, 0.3, 0.1))
+        for place in range(1, LANES)
+    ]
+    for ours, each in zip(train_lanes(some, []), some, strict=True):
+        assert_same_bits(ours, train_lanes([each], [])[0])
+
+
+def test_numbers_far_from_zero_have_their_spread_measured() -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(60, 3))
+    truth = 1e7 + inputs @ [1.0, 2.0, 3.0] + random.normal(size=60)
+    task = Task.regress("price")
+    places = {"train": slice(0, 40), "valid": slice(40, 60)}
+    table = PreparedTable.of_arrays(
+        task,
+        {split: inputs[rows] for split, rows in places.items()},
+        {split: Labels.of(task.target, truth[rows]) for split, rows in places.items()},
+        "fp64",
+        target_scale="none",
+    )
+    names = ["rmse", "r2", "r", "mae"]
+    each = Member(table, MLP([]), PLAIN.but(lr=0.2, epochs=100, batch_size=40), 0)
+    ours, theirs = train_lanes([each], names)[0], train_alone(each, names)
+    assert ours.metrics["r2"][-1] > 0.5
+    for name in names:
+        np.testing.assert_allclose(ours.metrics[name][-20:], theirs.metrics[name][-20:], 1e-8)

@@ -347,12 +347,6 @@ class Stack:
 
     # ---------------------------------------------------------------- training
 
-    def run(self, epochs: int, stopped: threading.Event | None = None) -> None:
-        """Train for some more epochs; no further once it is stopped."""
-        for _ in self.going_on(epochs):
-            if stopped and stopped.is_set():
-                return
-
     def going_on(self, epochs: int) -> Iterator[None]:
         """Train for some more epochs, with a pause before every few steps."""
         per_epoch, function = self.steps.per_epoch, _compiled(self.program)
