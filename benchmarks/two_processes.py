@@ -22,7 +22,7 @@ from loops import wine_table
 
 WANTED = 1.5
 RATES = 56
-REPEATS = 100
+REPEATS = 125
 SPEC = """
 [data]
 csv = {csv}
@@ -77,7 +77,8 @@ def main() -> None:
         ]
         if not same_table(folder / "0-1.sqlite", folder / "0-2.sqlite"):
             fail("the tables differ")
-    alone, together = (min(column, key=lambda one: one.seconds) for column in zip(*rounds))
+    columns = zip(*rounds, strict=True)
+    alone, together = (min(column, key=lambda one: one.seconds) for column in columns)
     print_table(
         f"{RATES * args.repeats:,} networks, processes of one core each, the best of "
         f"{args.rounds} rounds; wanted: {WANTED}x; the tables are the same",

@@ -10,11 +10,13 @@ from scipy import stats
 
 from secchi.intervals import (
     correlation_interval,
+    difference_intervals,
     effective_rows,
     holm,
     mean_interval,
     mean_intervals,
     share_interval,
+    without_rounding,
 )
 
 
@@ -92,3 +94,42 @@ def test_holm_refuses_what_the_step_down_procedure_refuses(p: list[float], unkno
         rejected.add(left.pop(0))
     assert {place for place in range(len(p)) if found[place] < 0.05} == rejected
     assert np.isnan(found[len(p) :]).all()
+
+
+def test_scores_on_splits_of_the_same_rows_hold_the_truth_with_the_ratio() -> None:
+    """The truth is the mean over data sets: means of 20 splits of each, by the nearest centre."""
+    random, scores = np.random.default_rng(0), np.empty((150, 20))
+    for row in scores:
+        y = random.integers(0, 2, 60)
+        x = random.normal(size=(60, 3)) + 0.6 * y[:, None]
+        for split in range(20):
+            order = random.permutation(60)
+            train, valid = order[:48], order[48:]
+            centres = np.stack([x[train][y[train] == label].mean(axis=0) for label in (0, 1)])
+            nearest = ((x[valid, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+            row[split] = (nearest == y[valid]).mean()
+    truth = scores.mean()
+
+    def coverage(ratio: float) -> float:
+        _, low, high = mean_intervals(scores, ratio=ratio)
+        return float(((low < truth) & (truth < high)).mean())
+
+    assert coverage(0.0) < 0.75
+    assert coverage(1 / 4) >= 0.93
+
+
+@given(st.lists(st.floats(0.1, 1.0), min_size=3, max_size=8), st.floats(0.01, 1.0))
+def test_differences_that_are_the_same_have_no_interval(base: list[float], step: float) -> None:
+    """However they are rounded."""
+    one = np.array(base)
+    mean, low, high = difference_intervals((one + step) - one)
+    assert mean == pytest.approx(step)
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+def test_rounding_is_no_difference() -> None:
+    values = np.random.default_rng(1).random(8)
+    again = values * 3 / 3 + np.resize([1e-16, -1e-16], 8)
+    assert without_rounding(again - values, values).tolist() == [0.0] * 8
+    assert without_rounding(np.array([1e-9]), values)[0] == pytest.approx(1e-9, rel=1e-2)

@@ -343,7 +343,10 @@ def test_ctrl_c_says_what_is_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run_module, "train_members", interrupted)
-    assert re.match(message, refused(secchi("vary", small, *options, "--json")))
+    done = secchi("vary", small, *options, "--json")
+    assert re.match(message, refused(done))
+    again = "--store FILE.sqlite the same again would go on" if not options else "the same again"
+    assert again in done.err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX only")

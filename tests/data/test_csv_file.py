@@ -150,8 +150,8 @@ def test_a_separator_that_leaves_one_column_is_refused_with_the_better_one(read:
         read("a;b;c\n1;2;3\n", sep=",")
 
 
-@pytest.mark.parametrize("sep", ["", "::", r"\s+", '"', "\n"])
-def test_what_cannot_separate_is_refused(read: Read, sep: str) -> None:
+@pytest.mark.parametrize("sep", ["", "::", r"\s+", '"', "\n", 5, True, [","]])
+def test_what_cannot_separate_is_refused(read: Read, sep: Any) -> None:
     with pytest.raises(DataError, match="has to be one character"):
         read("a,b\n1,2\n", sep=sep)
 
@@ -224,8 +224,8 @@ def test_a_mark_is_taken_off_where_the_encoding_is_given(
     assert list(table.frame) == ["quality", "pH"]
 
 
-@pytest.mark.parametrize("encoding", ["rot13", "hex", "zlib", "undefined"])
-def test_an_encoding_of_other_things_than_text_is_refused(read: Read, encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["rot13", "hex", "zlib", "undefined", 5])
+def test_an_encoding_of_other_things_than_text_is_refused(read: Read, encoding: Any) -> None:
     with pytest.raises(DataError, match="which Python does not know as one of text"):
         read("a,b\n1,2\n", encoding=encoding)
 

@@ -11,7 +11,8 @@ from secchi import MLP, Experiment, TableData, Training
 from secchi.cohort.alone import train_alone
 from secchi.cohort.member import Member
 from secchi.errors import DataError, SpecError
-from secchi.experiments.cross_validation import CrossValidation, corrected_interval, cross_validate
+from secchi.experiments.cross_validation import CrossValidation, cross_validate
+from secchi.intervals import mean_intervals
 from secchi.training.prepared import PreparedTable
 
 
@@ -49,8 +50,8 @@ def test_the_interval_counts_the_rows_that_folds_share() -> None:
 
 
 def test_two_scores_have_no_interval_and_failures_are_left_out() -> None:
-    assert np.isnan(corrected_interval(np.array([0.1, 0.2]), 1.0)[1:]).all()
-    assert np.isnan(corrected_interval(np.array([np.nan]), 1.0)).all()
+    assert np.isnan(mean_intervals(np.array([0.1, 0.2]), ratio=1.0)[1:]).all()
+    assert np.isnan(mean_intervals(np.array([np.nan]), ratio=1.0)).all()
     scores = {"valid_loss": np.array([[0.1, 0.2, np.nan, 0.3]])}
     found = CrossValidation("toy", 4, 1, scores)
     assert found.failed == 1

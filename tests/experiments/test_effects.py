@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from secchi.experiments.space import Space, log_uniform, uniform
 from secchi.experiments.variance import levels, variance_of
+from secchi.intervals import mean_intervals
 
 GRID = [
     {"lr": lr, "depth": depth, "optimizer": name}
@@ -133,3 +135,82 @@ def test_where_nothing_varies_there_is_nothing_to_say(make_result) -> None:
     assert found.verdict == "nothing varies, so nothing has an effect"
     every = make_result(GRID, np.ones((12, 3)), lambda s, r: True).effects()
     assert (every.effects, every.left_out) == ((), 12)
+
+
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_a_factor_that_does_nothing_is_noise_in_a_random_design(make_result, repeats: int) -> None:
+    """What the other moves within a group of its values is no effect of this one."""
+    random, findings = np.random.default_rng(8), 0
+    for seed in range(40):
+        ranges = {"lr": log_uniform(1e-4, 1), "dropout": uniform(0, 0.5)}
+        settings = Space(ranges, "latin_hypercube", samples=40, seed=seed).settings
+        values = np.array([[np.log10(setting["lr"])] for setting in settings])
+        values = values + random.normal(0, 0.05, (40, repeats))
+        found = make_result(settings, values, epochs=1).effects("valid_accuracy")
+        assert found["lr"].beyond_noise
+        findings += any(one.beyond_noise for one in found.effects if one.name != "lr")
+    assert findings <= 5
+
+
+def test_a_factor_that_follows_from_another_has_one_effect_with_it(make_result) -> None:
+    values = np.random.default_rng(9).normal(0, 0.1, (12, 5)) + np.repeat([0, 1, 2], 4)[:, None]
+    plain = make_result(GRID, values).effects()
+    dependent = [one | {"weight_decay": one["lr"] / 10, "large": one["lr"] > 0.5} for one in GRID]
+    found = make_result(dependent, values).effects()
+    name = "lr and weight_decay and large"
+    assert found[name].share == pytest.approx(plain["lr"].share)
+    assert (found[name].freedom, found[name].p) == (2, pytest.approx(plain["lr"].p))
+    assert found[f"({name}) × depth"].p == pytest.approx(plain["lr × depth"].p)
+    assert len(found.effects) == len(plain.effects)
+    assert "lr, weight_decay, large cannot be told apart" in str(found)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_of_many_values_a_factor_and_its_function_are_not_taken_together(make_result) -> None:
+    settings = [{"lr": lr / 8, "weight_decay": lr / 80} for lr in range(8)]
+    found = make_result(settings, np.random.default_rng(10).random((8, 5))).effects()
+    assert found.binned == ()
+    assert [(one.name, one.freedom) for one in found.effects] == [("lr and weight_decay", 7)]
+
+
+def test_factors_that_share_what_they_do_are_not_tested(make_result) -> None:
+    """Each is what the other two come to, though none follows from one other."""
+    settings = [{"a": 0, "b": 0, "c": 0}, {"a": 1, "b": 0, "c": 1}, {"a": 0, "b": 1, "c": 1}]
+    found = make_result(settings, np.random.default_rng(11).random((3, 5))).effects()
+    assert [(one.freedom, np.isnan(one.p)) for one in found.effects] == [(0, True)] * 3
+    assert "a cannot be told from the other factors" in str(found)
+
+
+def test_one_at_a_time_has_no_interactions(make_result) -> None:
+    design = Space(
+        {"lr": [0.1, 0.2, 0.3], "depth": [1, 2]}, "one_at_a_time", base={"lr": 0.1, "depth": 1}
+    )
+    values = np.random.default_rng(12).random((len(design.settings), 5))
+    found = make_result(design.settings, values).effects()
+    assert sorted((one.name, one.freedom) for one in found.effects) == [("depth", 1), ("lr", 2)]
+
+
+def test_what_was_not_tested_is_not_called_noise(make_result) -> None:
+    values = np.random.default_rng(13).normal(0, 0.01, (12, 1)) + np.arange(12)[:, None] // 4
+    verdict = make_result(GRID, values).effects().verdict
+    tested, untested = verdict.split("; not tested: ")
+    assert tested.startswith("beyond the noise: lr")
+    assert "×" not in tested
+    assert sorted(untested.split(", ")) == ["depth × optimizer", "lr × depth", "lr × optimizer"]
+
+
+def test_repeats_that_never_differ_say_nothing_of_noise(make_result) -> None:
+    found = make_result(GRID, np.repeat(np.arange(12.0)[:, None], 3, axis=1)).effects()
+    assert all(np.isnan(one.p) for one in found.effects)
+    assert "nothing can be said about noise" in found.verdict
+
+
+def test_the_noise_of_splits_of_the_same_rows_counts_more(make_result) -> None:
+    """Of two settings F is the square of the corrected t."""
+    values = np.random.default_rng(14).normal(size=(2, 6)) + [[0], [1]]
+    (part,) = variance_of(values, [np.array([0, 1])], ratio=0.25).parts
+    mean, low, high = mean_intervals(values[1] - values[0], ratio=0.25)
+    t = mean / ((high - low) / 2 / stats.t.ppf(0.975, 5))
+    assert part.p == pytest.approx(2 * stats.t.sf(abs(t), 5))
+    again = make_result([{"lr": 0.1}, {"lr": 1.0}], values, resplit=True).effects("valid_accuracy")
+    assert again["lr"].p == pytest.approx(part.p)

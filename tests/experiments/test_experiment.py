@@ -1,5 +1,7 @@
 """An experiment: which factors there are, what is refused, and the networks that it asks for."""
 
+import copy
+import inspect
 import json
 import shutil
 from types import SimpleNamespace
@@ -7,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_diabetes, load_iris
 from torch import nn
 
@@ -238,7 +241,7 @@ def test_all_faults_are_told_at_once(iris: TableData) -> None:
         iris,
         {"lrr": [1], "slope": [1], "seed": [1], "fold": [0], "dropout": [0, 1], "depth": [-1]},
         repeats=0,
-        resplit="yes",
+        resplit=1,
         precision="fp16",
         device="gpu",
         metrics=["accurcy", "mae"],
@@ -246,7 +249,7 @@ def test_all_faults_are_told_at_once(iris: TableData) -> None:
     )
     words = [
         "repeats is 0",
-        "resplit is 'yes'",
+        "resplit is 1",
         "precision is 'fp16'",
         "device is 'gpu', not one of auto, cpu and cuda",
         "data_options",
@@ -355,6 +358,11 @@ def test_options_of_made_up_rows() -> None:
     assert [each.table.scales[0] == 1 for each in members] == [True, False, True, False]
     with pytest.raises(SpecError, match="did you mean valid_fraction"):
         Experiment(Line(), data_options={"valid_fractions": 0.5})
+    faults = refused(Line(), data_options={"repeat": 0, "seed": 3})
+    assert [fault.split(",")[0] for fault in faults] == [
+        "data_options has seed",
+        "data_options has repeat",
+    ]
 
 
 # ---------------------------------------------------------------- as a record
@@ -383,6 +391,18 @@ def test_a_record_is_json_and_makes_the_experiment_again() -> None:
     assert repr(again) == repr(experiment)
 
 
+def test_another_keeps_every_argument(iris: TableData) -> None:
+    wanted = inspect.signature(Experiment.__init__).parameters
+    assert set(home._ARGUMENTS) == set(wanted) - {"self"}
+    assert Experiment(iris, device="cuda").but(repeats=2).device == "cuda"
+
+
+def test_data_that_is_given_again_keeps_its_options() -> None:
+    experiment = Experiment(Line(), data_options={"valid_fraction": 0.5})
+    again = Experiment.from_dict(experiment.to_dict(), data=Line())
+    assert again.to_dict() == experiment.to_dict()
+
+
 def test_a_table_is_read_again_unless_it_has_changed(tmp_path: Any) -> None:
     file = tmp_path / "ages.csv"
     rows = [f"{age},{age % 3}" for age in range(60)]
@@ -390,7 +410,7 @@ def test_a_table_is_read_again_unless_it_has_changed(tmp_path: Any) -> None:
     document = Experiment(TableData.from_csv(file, "group"), vary={"lr": [0.1]}).to_dict()
     assert Experiment.from_dict(document).to_dict() == document
     elsewhere = shutil.copy(file, tmp_path / "moved.csv")
-    moved = Experiment(TableData.from_csv(elsewhere, "group"))
+    moved = Experiment(TableData.from_csv(elsewhere, "group"), vary={"lr": [0.5]})
     assert moved.fingerprint() == Experiment.from_dict(document).fingerprint()
     file.write_text("\n".join(["age,group", *rows[::-1]]))
     with pytest.raises(DataError, match=r"ages.csv has changed since"):
@@ -428,7 +448,64 @@ def test_the_fingerprint_names_the_base(iris: TableData, diabetes: TableData) ->
         Experiment(Line(), data_options={"scale": "none"}),
     ]
     assert len({each.fingerprint() for each in others}) == len(others)
-    assert Experiment(iris, vary={"lr": [1]}, repeats=9).fingerprint() == others[0].fingerprint()
+
+
+def test_more_values_and_repeats_and_the_base_of_what_varies_are_no_other_base(
+    iris: TableData,
+) -> None:
+    few = Experiment(iris, training=Training("sgd", lr=0.1), vary={"lr": [1]})
+    more = few.but(training=Training("sgd", lr=0.3), vary={"lr": [1, 2]}, repeats=9)
+    assert more.fingerprint() == few.fingerprint()
+    assert few.but(vary={"l1": [1]}).fingerprint() != more.but(vary={"l1": [1]}).fingerprint()
+
+
+def test_models_of_ones_own_are_told_apart_by_what_they_make(iris: TableData) -> None:
+    def factory(width: int) -> Any:
+        return lambda: nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3))
+
+    class Doubled(nn.Linear):
+        def forward(self, rows: Any) -> Any:
+            return 2 * super().forward(rows)
+
+    def doubled_otherwise() -> Any:
+        class Doubled(nn.Linear):
+            def forward(self, rows: Any) -> Any:
+                return super().forward(rows) * 3
+
+        return Doubled
+
+    def of(model: Any) -> str:
+        return Experiment(iris, model).fingerprint()
+
+    assert of(factory(5)) == of(factory(5)) != of(factory(6))
+    torch.manual_seed(0)
+    one, other = nn.Linear(4, 3), nn.Linear(4, 3)
+    assert of(one) == of(copy.deepcopy(one)) != of(other)
+    otherwise = doubled_otherwise()
+    otherwise.__qualname__ = Doubled.__qualname__
+    assert of(lambda: Doubled(4, 3)) == of(lambda: Doubled(4, 3)) != of(lambda: otherwise(4, 3))
+    with pytest.raises(SpecError, match="cannot take rows of 4 numbers"):
+        of(nn.Linear(5, 3))
+
+
+def test_repeats_of_a_network_that_is_made_would_start_alike(iris: TableData) -> None:
+    for made in (nn.Linear(4, 3), [nn.Linear(4, 3)]):
+        (fault,) = refused(iris, model=made, repeats=3)
+        assert fault.endswith("start from the same weights; give a function that makes it")
+    assert len(Experiment(iris, lambda: nn.Linear(4, 3), repeats=3).trials) == 3
+
+
+def test_losses_of_numbers_are_in_units_of_their_own_rows(iris: TableData) -> None:
+    def units(data: Any, vary: Any, **given: Any) -> list[str]:
+        found: list[str] = Experiment(data, vary=vary, **given).to_dict()["loss_units"]
+        return found
+
+    line = {"slope": [1, 2], "rows": [50], "lr": [0.1, 1], "train_fraction": [0.5, 1]}
+    assert units(Line(), line) == ["train_fraction", "slope"]
+    assert units(Line(), line, data_options={"target_scale": "none"}) == []
+    assert units(Line(), line | {"target_scale": ["none"]}) == []
+    assert units(Line(), {"target_scale": ["none", "zscore"]}) == ["target_scale"]
+    assert units(iris, {"train_fraction": [0.5, 1]}) == []
 
 
 def test_auto_is_the_processor_and_a_device_that_is_not_there_is_told_of(

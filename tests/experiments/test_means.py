@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from secchi.cohort.curve import Curve
 from secchi.errors import DataError, SpecError
 from secchi.experiments.averaging import averaged, smoothed
+from secchi.experiments.result import Result
+from secchi.experiments.trials import Finished, Trial
+from secchi.training.history import Outcome
 
 LRS = [{"lr": lr} for lr in (0.01, 0.1, 1.0)]
 GRID = [{"lr": lr, "depth": depth} for lr in (0.01, 0.1) for depth in (1, 2, 3)]
@@ -91,7 +95,7 @@ def test_curves_have_means_by_epoch_and_the_gap(make_result) -> None:
     assert found.mean[:, 3] == pytest.approx(1 - values.mean(axis=1))
     assert found.mean[:, 0] == pytest.approx(1 - values.mean(axis=1) / 4)
     assert result.gap("lr").mean == pytest.approx(found.mean / 2)
-    assert found.to_frame().shape == (12, 6)
+    assert found.to_frame().shape == (12, 7)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -134,3 +138,53 @@ def test_the_share_that_failed_has_the_interval_of_wilson(make_result) -> None:
     assert found.verdict == "7 of 30 trials failed, at lr = 1 (70%)"
     assert result.failures().to_dict()["groups"][2]["share"] == pytest.approx(0.7)
     assert make_result(LRS, values).failures().verdict == "none of 30 trials failed"
+
+
+def test_trials_without_a_value_are_counted_beside_the_means(make_result) -> None:
+    values = np.random.default_rng(6).random((3, 4))
+    values[2, :3] = np.nan
+    found = make_result(LRS, values, lambda s, r: s["lr"] == 0.1 and r == 0).mean("valid_accuracy")
+    assert (found.failed.tolist(), found.without.tolist()) == ([0, 1, 0], [0, 0, 3])
+    assert "lr = 1: 3 of 4 trials without a value" in str(found)
+
+
+def test_splits_of_the_same_rows_have_wider_intervals(make_result) -> None:
+    values = np.random.default_rng(7).random((3, 6))
+    plain, again = make_result(LRS, values), make_result(LRS, values, resplit=True)
+    factor = np.sqrt((1 / 6 + 1 / 4) * 6)
+    for measure in (lambda r: r.mean(), lambda r: r.mean().smoothed(3), lambda r: r.curves()):
+        one, other = measure(plain), measure(again)
+        assert (other.high - other.mean) == pytest.approx(factor * (one.high - one.mean))
+    one, other = plain.mean().difference(0, 1), again.mean().difference(0, 1)
+    assert other.high - other.difference == pytest.approx(factor * (one.high - one.difference))
+    made = make_result(LRS, values, resplit=True, data={"made": {}})
+    assert made.mean().high == pytest.approx(plain.mean().high)
+
+
+def test_the_same_difference_in_every_repeat_says_nothing_of_noise(make_result) -> None:
+    values = np.array([0.1, 0.2, 0.3, 0.4]) + np.array([[0.1], [0.4], [0.5]])
+    found = make_result(LRS, values).mean("valid_accuracy").difference(1, 0)
+    assert found.difference == pytest.approx(0.3)
+    assert np.isnan([found.low, found.high]).all()
+    assert not found.beyond_noise
+    assert "4 shared repeats, the same in all): nothing can be said about noise" in str(found)
+
+
+def test_a_mean_curve_shows_where_trials_have_ended() -> None:
+    """Some settings are trained longer than others: the mean is then of those alone."""
+    finished = [
+        Finished(Trial({"lr": 0.1, "epochs": epochs}, repeat), _curve(epochs), None, 0.1)
+        for repeat in range(3)
+        for epochs in (2, 4)
+    ]
+    found = Result({}, finished).curves("valid_loss", "lr")
+    assert found.n.tolist() == [[3, 3, 3, 3]]
+    assert found.trials.tolist() == [[6, 6, 3, 3]]
+    assert found.whole.tolist() == [[True, True, False, False]]
+    styles = [line.get_linestyle() for line in found.plot().axes[0].get_lines()]
+    assert styles == ["-", ":"]
+
+
+def _curve(epochs: int) -> Curve:
+    loss = np.linspace(1, 0.5, epochs)
+    return Curve(loss, loss, {}, Outcome.COMPLETED, epochs, None)

@@ -219,3 +219,112 @@ def test_what_stays_of_the_luck_is_said(make_result) -> None:
     assert "validation rows stays" in str(make_result(LRS, values).best())
     assert "validation rows stays" not in str(make_result(LRS, values, resplit=True).best())
     assert "stays" not in str(make_result(LRS, values, data={"made": {}}).best())
+
+
+def test_a_setting_with_few_repeats_comes_after_those_that_have_more(make_result) -> None:
+    """One lucky trial neither is the best nor takes the others' repeats away."""
+    values = np.random.default_rng(12).normal([[0.5], [0.9], [0.95]], 0.01, (3, 10))
+    whole = make_result(LRS[:3], values)
+    few = [one for one in whole.finished if one.trial.setting["lr"] < 2 or one.trial.repeat == 0]
+    found = Result({}, few).rank("valid_accuracy")
+    assert [one.setting["lr"] for one in found.settings] == [1.0, 0.0, 2.0]
+    assert found.repeats == 10
+    assert math.isnan(found.settings[2].behind)
+    assert "1 of 10 repeats" in str(found)
+    assert found.verdict == "lr = 1 is first, beyond the noise"
+
+
+def test_the_same_difference_in_every_repeat_is_no_finding(make_result) -> None:
+    values = np.repeat([[0.9667], [1.0]], 3, axis=1)
+    result = make_result(LRS[:2], values)
+    found, best = result.rank("valid_accuracy"), result.best("valid_accuracy")
+    assert not found.compared
+    assert "with the same difference in every repeat nothing can be said" in found.verdict
+    assert "the same in every repeat" in str(found)
+    assert best.real is None
+    assert "by 0.0333; with the same difference in every repeat nothing" in str(best)
+    third = np.vstack([values, np.random.default_rng(13).normal(0.5, 0.01, 3)])
+    more = make_result(LRS[:3], third)
+    assert more.rank("valid_accuracy").verdict == (
+        "lr = 1 is first, beyond the noise; but lr = 0 differs by the same in every repeat"
+    )
+    assert more.best("valid_accuracy").real is None
+
+
+def test_equal_settings_are_ties_that_no_number_of_repeats_parts(make_result) -> None:
+    values = np.random.default_rng(14).random(6) * np.ones((2, 1))
+    found = make_result(LRS[:2], values).rank()
+    assert found.settings[1].tied
+    assert found.verdict.endswith("and no number of repeats would part it from lr = 1")
+
+
+def test_the_verdict_names_the_setting_that_ties(make_result) -> None:
+    """The next may be worse without a doubt, where the one after it varies more."""
+    random = np.random.default_rng(15)
+    values = 0.9 - np.array([[0.0], [0.05], [0.1]]) + random.normal(0, 0.1, 8)
+    values[2] += np.resize([0.3, -0.3], 8)
+    found = make_result(LRS[:3], values + random.normal(0, 0.001, (3, 8))).rank("valid_accuracy")
+    assert [one.setting["lr"] for one in found.settings] == [0.0, 1.0, 2.0]
+    assert [one.tied for one in found.settings] == [False, False, True]
+    assert found.verdict.endswith("more repeats would part it from lr = 2")
+
+
+def test_rounding_is_no_lead(make_result) -> None:
+    """Sums in another order differ in their last digit."""
+    base = np.random.default_rng(16).random(9)
+    values = np.stack([base, np.random.default_rng(17).permutation(base)])
+    result = make_result(LRS[:2], values)
+    found = result.rank("valid_accuracy")
+    assert found.settings[0].setting == {"lr": 0.0}
+    assert (found.settings[1].behind, found.settings[1].more) == (0.0, None)
+    assert "by 0.0000 " in str(result.best("valid_accuracy"))
+    behind = np.array([[0.1, 0.2, -0.3]])
+    assert behind.mean() != 0
+    mean, _, _, p, more = compare(behind)
+    assert (mean[0], p[0], more[0]) == (0.0, 1.0, np.inf)
+
+
+def test_more_repeats_than_can_be_told_are_not_counted(make_result) -> None:
+    values = np.random.default_rng(18).normal(size=(2, 9))
+    values[1] += values[0].mean() - values[1].mean() - 0.002
+    found = make_result(LRS[:2], values).rank("valid_accuracy")
+    assert found.settings[1].more > 1000
+    assert found.verdict.endswith("and over 1,000 more repeats would part it from lr = 1")
+
+
+def test_splits_of_the_same_rows_tell_less() -> None:
+    behind = np.random.default_rng(19).normal(0.5, 0.3, (1, 10))
+    plain, again = compare(behind), compare(behind, ratio=1 / 4)
+    factor = math.sqrt((1 / 10 + 1 / 4) * 10)
+    assert again[2] - again[0] == pytest.approx(factor * (plain[2] - plain[0]))
+    t = behind.mean() / stats.sem(behind[0]) / factor
+    assert again[3] == pytest.approx(2 * stats.t.sf(t, 9))
+    assert compare(behind - 0.3, ratio=1 / 4)[4] == np.inf
+
+
+def test_settings_are_ranked_over_folds_with_their_overlap(make_result) -> None:
+    random = np.random.default_rng(20)
+    folded = [{"lr": lr, "fold": fold} for lr in (0.1, 1.0) for fold in range(5)]
+    luck = np.tile(random.normal(0, 0.1, (5, 1)), (2, 2))
+    values = np.repeat([[0.5], [0.52]], 5, axis=0) + luck + random.normal(0, 0.03, (10, 2))
+    result = make_result(folded, values, folds=5)
+    found = result.rank("valid_accuracy").settings[1]
+    mean, low, high, *_ = compare((values[5:] - values[:5]).reshape(1, -1), 1 / 4)
+    assert (found.behind, found.behind_low) == pytest.approx((mean[0], low[0]))
+    best = result.best("valid_accuracy")
+    assert (best.setting, best.n, best.same_rows) == ({"lr": 1.0}, 10, False)
+    assert "10 folds" in str(best)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kept"), [(Outcome.STOPPED_EARLY, None), (Outcome.COMPLETED, 0)]
+)
+def test_an_epoch_that_was_chosen_on_the_same_rows_is_told(make_result, outcome, kept) -> None:
+    made = make_result(LRS, np.random.default_rng(21).random((10, 4)))
+    assert "after choosing, without its luck: " in str(made.best())
+    finished = [
+        one._replace(curve=one.curve._replace(outcome=outcome, kept=kept)) for one in made.finished
+    ]
+    text = str(Result({}, finished).best())
+    assert "without its luck" not in text
+    assert "the epoch was chosen on the same rows" in text

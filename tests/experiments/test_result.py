@@ -53,6 +53,30 @@ def test_the_tables_are_tidy() -> None:
     assert result.curve(2) is finished[2].curve
 
 
+def test_losses_in_other_units_are_not_compared(make_result) -> None:
+    settings = [{"slope": slope, "lr": lr} for slope in (1, 2) for lr in (0.1, 1)]
+    result = make_result(settings, np.arange(12.0).reshape(4, 3), loss_units=["slope"])
+    for asked in (result.rank, result.best, result.effects, result.mean):
+        with pytest.raises(SpecError, match="validation loss is in units .* for each slope"):
+            asked("valid_loss")
+    with pytest.raises(SpecError, match="generalisation gap"):
+        result.plot("lr", "gap", color="slope")
+    assert len(result.mean("valid_loss", "lr").groups) == 2
+    assert result.curves("valid_loss", "slope").to_dict()
+    assert result.rank("valid_accuracy").measure == "valid_accuracy"
+    assert "best of 4 settings" in str(result)
+
+
+def test_without_a_measure_to_compare_the_summary_says_why() -> None:
+    loss = np.ones(2)
+    finished = [
+        Finished(Trial({"slope": s}, 0), Curve(loss, loss, {}, Outcome.COMPLETED, 2, None), None, 1)
+        for s in (1, 2)
+    ]
+    said = str(Result({"name": "lines", "loss_units": ["slope"]}, finished))
+    assert said.splitlines()[1].startswith("the validation loss is in units of the spread")
+
+
 def test_a_factor_called_epochs_keeps_its_name(make_result) -> None:
     result = make_result([{"epochs": 2}, {"epochs": 3}], np.ones((2, 1)))
     assert result.final["epochs"].tolist() == [2, 3]

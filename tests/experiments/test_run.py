@@ -9,16 +9,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from sklearn.datasets import load_breast_cancer
 
 from secchi.cohort.alone import train_alone
 from secchi.console import Console
 from secchi.data.synthetic import Line
 from secchi.data.table import TableData
 from secchi.errors import SecchiError, SpecError
-from secchi.experiments import experiment_plan
+from secchi.experiments import experiment_plan, shares
 from secchi.experiments import run as run_module
 from secchi.experiments.experiment import Experiment
-from secchi.experiments.run import plan_of, run
+from secchi.experiments.experiment_plan import plan_of
+from secchi.experiments.run import run
 from secchi.experiments.space import linspace
 from secchi.experiments.store import Counts, Store
 from secchi.experiments.tables import Tables
@@ -200,6 +202,27 @@ def test_what_another_holds_is_waited_for_and_taken_over(
     assert same(result, run(made, console=QUIET))
 
 
+def test_one_that_is_between_two_shares_is_left_its_part(
+    path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[int]
+) -> None:
+    monkeypatch.setattr(shares, "_LANES", 1)
+    made = experiment(repeats=8)
+    other = Store.open(path, made.to_dict(), made.fingerprint())
+    other.add(made.trials)
+    train_members: Callable[..., Any] = run_module.train_members
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        if len(trained) == 1:
+            other.release()
+        return train_members(*given, **named)
+
+    monkeypatch.setattr(run_module, "train_members", meanwhile)
+    with other.working():
+        other.claim([made.trials[-1].key])
+        run(made, path, jobs=1, console=QUIET)
+    assert trained[:3] == [1, 4, 6]  # of the last 11 half, and not all
+
+
 def test_an_interruption_keeps_what_has_ended(
     path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[int]
 ) -> None:
@@ -247,6 +270,38 @@ def test_an_error_lets_go_of_the_share(path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(MemoryError):
         run(experiment(), path, console=QUIET)
     assert Store.read(path).counts() == Counts(4, 0, 0)
+
+
+def test_what_cannot_be_trained_is_refused_and_the_others_go_on(path: Path) -> None:
+    cancer = TableData.from_frame(load_breast_cancer(as_frame=True).frame, "target", task="class")
+    made = Experiment(
+        cancer,
+        MLP([2], batch_norm="after"),
+        Training("sgd", lr=0.1, epochs=2, batch_size=64),
+        {"train_fraction": [0.001, 0.5], "lr": [0.1, 0.2]},
+        repeats=2,
+    )
+    found = run(made, path, console=QUIET)
+    outcomes = ["refused", "refused", "completed", "completed"] * 2
+    assert found.final["outcome"].tolist() == outcomes
+    assert [trial.setting["train_fraction"] for trial in found.failed] == [0.001] * 4
+    faults = [each.fault for each in found.finished]
+    assert faults[2] is None
+    assert "batch normalisation" in str(faults[0])
+    words = "4 trials could not be trained, such as train_fraction=0.001, lr=0.1, repeat 0: "
+    assert words + str(faults[0]) in str(found)
+    assert Store.read(path).counts() == Counts(8, 8, 0)
+    harmless = run(made.but(vary={"train_fraction": [0.5], "lr": [0.1, 0.2]}), console=QUIET)
+    kept = found.final[found.final["train_fraction"] == 0.5]
+    assert kept["valid_loss"].tolist() == harmless.final["valid_loss"].tolist()
+
+
+def test_rows_that_cannot_be_had_refuse_their_trials_alone(path: Path) -> None:
+    made = Experiment(Line(), MLP([2]), Training("sgd", epochs=1), {"rows": [1, 30, 60]}, repeats=2)
+    found = run(made, path, console=QUIET)
+    assert found.final["outcome"].tolist() == ["refused", "completed", "completed"] * 2
+    assert "has 1 usable rows" in str(found.finished[3].fault)
+    assert "2 not at all: Line has 1 usable rows" in str(made.plan())
 
 
 # ---------------------------------------------------------------- what is shown
@@ -333,12 +388,12 @@ def test_the_estimate_has_the_making_of_tables(
 def test_a_plan_of_many_repeats_looks_at_some(monkeypatch: pytest.MonkeyPatch) -> None:
     made = experiment(repeats=5000)
     asked: list[int] = []
-    plan: Callable[..., Any] = run_module.plan_of.__globals__["plan"]
+    plan: Callable[..., Any] = plan_of.__globals__["plan"]
 
     def noted(members: Sequence[Any], metrics: Sequence[str]) -> Any:
         asked.append(len(members))
         return plan(members, metrics)
 
-    monkeypatch.setitem(run_module.plan_of.__globals__, "plan", noted)
+    monkeypatch.setitem(plan_of.__globals__, "plan", noted)
     assert sum(each.networks for each in plan_of(made).cohorts) == 10_000
     assert sum(asked) == 256

@@ -14,8 +14,25 @@ def test_every_value_that_differs_is_said() -> None:
 
 
 def test_more_trials_are_no_difference() -> None:
-    more = {"repeats": 9, "vary": {"lr": [1, 2]}, "design": "grid", "samples": 3, "name": "a"}
-    assert differences(BASE, BASE | more) == []
+    more = {"repeats": 9, "design": "grid", "samples": 3, "name": "a", "seed": 1}
+    assert differences(BASE, BASE | more) == ["seed is 1 and was 0"]
+
+
+def test_the_base_of_what_varies_is_no_difference_and_other_factors_are() -> None:
+    kept = BASE | {"vary": {"lr": [0.1]}}
+    wanted = BASE | {"vary": {"lr": [0.1, 1]}, "training": {"lr": 0.5, "loss": "l1"}}
+    assert differences(kept, wanted) == ["training.loss is 'l1' and was None"]
+    others = wanted | {"vary": {"l1": [0, 1]}}
+    assert differences(kept, others) == [
+        "what varies is l1 and was lr",
+        "training.loss is 'l1' and was None",
+        "training.lr is 0.5 and was 0.1",
+    ]
+
+
+def test_what_no_value_tells_is_in_a_model_or_loss_of_ones_own() -> None:
+    (said,) = differences(BASE, BASE)
+    assert said.startswith("its model or its loss is another one of the same name")
 
 
 def test_long_values_are_cut() -> None:

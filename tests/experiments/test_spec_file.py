@@ -1,5 +1,6 @@
 """An experiment as a file: it comes back as it was, and every fault of a file is told."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_wine
 from torch import nn
 
+from secchi.data.read_table import Roles
+from secchi.data.splitting import Splitting
 from secchi.data.synthetic import Line, Qwerties, Spirals
 from secchi.data.table import TableData
 from secchi.errors import DataError, SpecError
+from secchi.experiments.data_keys import _TYPES
 from secchi.experiments.experiment import TRAINING, Experiment
 from secchi.experiments.settings import canonical
 from secchi.experiments.space import integers, linspace, log_uniform, logspace, nested, uniform
@@ -185,6 +189,33 @@ def test_faults_of_the_experiment_name_the_file(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_experiment(text: str, word: str, tmp_path: Path) -> None:
     assert any(word in fault for fault in refused(tmp_path, text))
+
+
+def test_values_of_a_wrong_type_are_told_all_at_once(tmp_path: Path) -> None:
+    wrong = {
+        **{"csv": "[1]", "target": "{a = 1}", "sep": "5", "encoding": "true", "above": '"five"'},
+        **{"task": "1", "inputs": "[0.5]", "drop": "1.5", "weight_column": "[2]"},
+        **{"group_column": "true", "time_column": "1979-05-27", "split_column": "0.5"},
+        **{"valid_fraction": '"half"', "test": '"yes"', "split": "1", "stable": "1"},
+        **{"stratify": '"no"', "duplicates": "false", "seed": "0.5", "repeat": "true"},
+        **{"scale": "3", "target_scale": "[]", "class_weights": '{a = "b"}'},
+    }
+    table = "\n".join(f"{name} = {value}" for name, value in wrong.items())
+    faults = refused(tmp_path, f"[data]\n{table}\ncolour = 1")
+    expected = [*(f"[data] {name} is " for name in wrong), "[data] there is no 'colour'"]
+    assert len(faults) == len(expected)
+    assert all(map(str.startswith, faults, expected))
+    assert faults[2] == "[data] sep is 5, which is no text"
+    made = refused(tmp_path, '[data]\nmade = "line"\nstable = 1\nrows = -1')
+    assert "[data] stable is 1, which is neither true nor false" in made
+    assert len(made) == 2
+
+
+def test_every_option_of_a_table_has_a_type() -> None:
+    fields = {field.name for kind in (Roles, Splitting) for field in dataclasses.fields(kind)}
+    assert fields | {"csv", "sep", "encoding", "scale", "target_scale", "class_weights"} == set(
+        _TYPES
+    )
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

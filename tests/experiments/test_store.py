@@ -109,6 +109,16 @@ def test_many_are_read_a_few_at_a_time() -> None:
     assert len(finished) == 1000
 
 
+def test_a_trial_that_was_refused_comes_back_with_its_reason(path: Path) -> None:
+    refused = Finished.refused(TRIALS[0], ValueError("one row is no batch"))
+    store = opened(path)
+    store.finish([refused, came_to(TRIALS[1])])
+    again, other = Store.read(path).finished()
+    assert same(again, refused)
+    assert (again.fault, other.fault) == ("one row is no batch", None)
+    assert again.curve.outcome is Outcome.REFUSED
+
+
 def test_what_is_not_finished_cannot_be_read() -> None:
     with pytest.raises(SecchiError, match="is not finished"):
         opened(None).curve(KEYS[0])
@@ -135,7 +145,7 @@ def test_another_experiment_is_refused_and_told(path: Path) -> None:
     other = {"training": {"lr": 0.2}, "repeats": 9}
     with pytest.raises(SecchiError, match=r"another experiment is in .*: training\.lr is 0\.2 and"):
         Store.open(path, other, "60")
-    with pytest.raises(SecchiError, match="what it is made of is not the same"):
+    with pytest.raises(SecchiError, match="its model or its loss is another"):
         Store.open(path, DOCUMENT, "60")
     assert Store.open(path, DOCUMENT | {"repeats": 9}, "5f").document["repeats"] == 9
     assert Store.read(path).document["repeats"] == 9

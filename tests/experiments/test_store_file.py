@@ -50,8 +50,8 @@ file = sqlite3.connect(sys.argv[1], isolation_level=None)
 file.execute("PRAGMA cache_size = 2")  # so that pages reach the file before the end
 file.execute("BEGIN IMMEDIATE")
 for number in range(200):
-    row = (str(number), "COMPLETED", 1, None, "[]", bytes(8000), None, 0.1)
-    file.execute("INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    row = (str(number), "COMPLETED", 1, None, "[]", bytes(8000), None, 0.1, None)
+    file.execute("INSERT INTO curves VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 file.execute("DELETE FROM trials")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -182,6 +182,8 @@ def test_another_file_is_refused(path: Path) -> None:
         "block = zeroblob(9)",
         "metrics = '['",
         "outcome = 'NOT ONE'",
+        "block = NULL",
+        "metrics = NULL",
     ],
 )
 def test_a_damaged_curve_is_told(path: Path, damage: str) -> None:
@@ -190,6 +192,16 @@ def test_a_damaged_curve_is_told(path: Path, damage: str) -> None:
     changed(path, f"UPDATE curves SET {damage}")
     with pytest.raises(SecchiError, match="is damaged"):
         store.curve(KEYS[0])
+
+
+def test_a_curve_that_is_missing_is_told(path: Path) -> None:
+    store = opened(path)
+    store.finish([came_to(TRIALS[0])])
+    changed(path, "DELETE FROM curves")
+    with pytest.raises(SecchiError, match=f"the curve of the trial {KEYS[0]} is missing"):
+        store.curve(KEYS[0])
+    with pytest.raises(SecchiError, match="is not finished"):
+        store.curve(KEYS[1])
 
 
 def test_a_block_with_a_bit_that_turned_is_told(path: Path) -> None:

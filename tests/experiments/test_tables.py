@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
-from secchi.data.synthetic import Line, Qwerties
+from secchi.data.synthetic import Line, Moons, Qwerties
 from secchi.data.table import TableData
 from secchi.data.task import Kind, Labels, Target
 from secchi.errors import DataError, SpecError
 from secchi.experiments import tables as module
 from secchi.experiments.tables import Tables, training_order
+from secchi.seeding import stream_seed
 from secchi.training.prepared import PreparedTable
 
 
@@ -55,15 +56,47 @@ def test_made_up_rows_are_drawn_for_each_repeat_with_their_own_fields() -> None:
     assert clouds.task.outputs == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "settings"),
+    [
+        (Line(), [{"slope": 1.0}, {"slope": 1.0001}, {"slope": -2.0, "noise": 0.1}]),
+        (Qwerties(rows=60), [{"spread": 0.5}, {"spread": 2.0}, {"apart": 9.0}]),
+        (Moons(rows=60), [{"noise": 0.0}, {"noise": 0.5}]),
+    ],
+)
+@pytest.mark.parametrize("folds", [None, 4])
+def test_made_up_rows_of_one_repeat_are_parted_alike(
+    data: Any, settings: list[Any], folds: int | None
+) -> None:
+    tables = Tables(data, folds=folds)
+
+    def sides(setting: Any) -> Any:
+        split: Any = tables._split(setting, 2)
+        return split.train.rows.tolist(), split.valid.rows.tolist()
+
+    first, *others = (sides(setting) for setting in settings)
+    assert all(each == first for each in others)
+
+
+def test_lines_of_one_repeat_share_their_x() -> None:
+    tables = Tables(Line())
+    flat, steep = (tables.of({"slope": slope}, 1) for slope in (0.5, 5.0))
+    for split in ("train", "valid"):
+        np.testing.assert_array_equal(flat.inputs(split), steep.inputs(split))
+
+
 def test_made_up_rows_that_cannot_be() -> None:
     with pytest.raises(SpecError, match="noise is -1"):
         Tables(Line()).of({"noise": -1}, 0)
 
 
 def test_rows_are_parted_anew_only_where_asked(cancer: TableData) -> None:
-    tables = Tables(cancer, resplit=True)
-    same(tables.of({}, 2), PreparedTable.of(cancer.resplit(repeat=2)))
+    tables = Tables(cancer, seed=3, resplit=True)
+    anew = cancer.resplit(seed=stream_seed(3, "split", 2))
+    same(tables.of({}, 2), PreparedTable.of(anew))
     assert tables.of({}, 2) is not tables.of({}, 1)
+    other = Tables(cancer, seed=4, resplit=True).of({}, 2)
+    assert not np.array_equal(other.inputs("valid"), tables.of({}, 2).inputs("valid"))
     same(Tables(cancer).of({}, 2), PreparedTable.of(cancer))
     by_place = TableData.from_frame(
         load_diabetes(as_frame=True).frame, "target", task="number", split="position"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.data.row_keys import row_keys
-from secchi.data.synthetic import Drawn
 from secchi.data.splits import TEST, TRAIN, VALID
+from secchi.data.synthetic import Drawn
 from secchi.data.targets import Aim, read_shares, read_target
 from secchi.data.task import Task
 from secchi.errors import DataError, did_you_mean
@@ -47,6 +47,8 @@ class Table:
         row_name: What the number of a row is: ``"line"`` or ``"row"``.
         beside: Columns that are no inputs.
         given: Columns that could have been, those that tell nothing too.
+        by_number: Whether rows are parted at random by their numbers, not by what is in them: so
+            two tables whose rows are drawn from one stream are parted alike.
     """
 
     name: str
@@ -62,9 +64,15 @@ class Table:
     row_name: str = "row"
     beside: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
+    by_number: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def names(self) -> NDArray[np.uint64]:
+        """What rows are parted at random by, (rows,); equal ones can be kept together."""
+        return self.rows.astype(np.uint64) if self.by_number else self.keys
 
     def take(self, rows: NDArray[Any]) -> "Table":
         """Some rows, by their places or a mask."""
@@ -227,6 +235,9 @@ def read_table(
 def made_table(drawn: Drawn, name: str) -> Table:
     """Made-up rows as a table; of these it is known what every column is.
 
+    They are parted by their numbers, so that a row keeps its side where it is made up with another
+    slope or more noise.
+
     Args:
         drawn: The rows.
         name: What the table is called.
@@ -246,6 +257,7 @@ def made_table(drawn: Drawn, name: str) -> Table:
         row_keys(inputs | {target.name: drawn.values}),
         beside=(target.name,),
         given=tuple(drawn.names),
+        by_number=True,
     )
 
 

@@ -117,7 +117,7 @@ def parted_at(table: Table, splitting: Splitting) -> NDArray[np.int8]:
         places = np.arange(len(table), dtype=np.float64)
         return assign_by_time(places, valid=valid, test=test, groups=table.groups)
     return assign(
-        table.keys,
+        table.names,
         valid=valid,
         test=test,
         labels=strata(table) if splitting.stratify else None,
@@ -154,7 +154,7 @@ def together(table: Table, splitting: Splitting) -> bool:
     """Whether equal rows stay together."""
     if splitting.duplicates is not None:
         return splitting.duplicates == "together"
-    return len(np.unique(table.keys)) >= (1 - MOST_REPEATED) * len(table)
+    return len(np.unique(table.names)) >= (1 - MOST_REPEATED) * len(table)
 
 
 def note_on_order(table: Table, part: NDArray[np.int8]) -> str | None:

@@ -250,6 +250,9 @@ class TableData:
     def made(cls, what: "Synthetic", seed: int = 0, repeat: int = 0, **options: Any) -> "TableData":
         """Made-up rows.
 
+        They are parted by their numbers: with the same seed and repeat, other parameters move no
+        row to another split, unless they change how many rows there are, or of which class.
+
         Args:
             what: Which, such as ``Qwerties(classes=3)``; see :mod:`secchi.data.synthetic`.
             seed: Names the rows that are drawn, and how they are parted.
@@ -432,7 +435,7 @@ class TableData:
         rest, table = self._part != TEST, self._table
         labels = strata(table) if self.splitting.stratify else None
         for parts in folds(
-            table.keys[rest],
+            table.names[rest],
             k,
             repeats=repeats,
             labels=None if labels is None else labels[rest],

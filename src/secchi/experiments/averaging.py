@@ -50,6 +50,22 @@ def counts(
     return runs.astype(np.int64), failed.astype(np.int64)
 
 
+def tally(there: NDArray[np.bool_], places: Places, groups: int) -> NDArray[np.int64]:
+    """Over the settings of each group and all repeats, how many are true.
+
+    Args:
+        there: (settings, repeats, …).
+        places: The group of each setting, (settings,).
+        groups: How many there are.
+
+    Returns:
+        (groups, …).
+    """
+    found = np.zeros((groups, *there.shape[2:]), dtype=np.int64)
+    np.add.at(found, places, there.sum(axis=1))
+    return found
+
+
 def smoothed(values: Array, count: int, axis: int = -1) -> Array:
     """The centred moving mean over so many neighbours, fewer at the ends.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from secchi.experiments.collected import Collected
 from secchi.experiments.measures import lower_is_better, measure_text, setting_text
-from secchi.experiments.ranking import Ranked, comparable, ranking_of
+from secchi.experiments.ranking import Ranked, Ranking, comparable, ranking_of
 from secchi.experiments.settings import canonical
 from secchi.files import finite
 from secchi.text import counted, number, with_interval
@@ -32,7 +32,7 @@ class Best:
         low: Lower end of the 95 % interval of the mean, as if nothing had been chosen; NaN of two
             repeats or fewer.
         high: Upper end of it.
-        n: How many repeats the mean is of.
+        n: How many repeats the mean is of; each fold of a repeat counts as one.
         among: How many settings it was chosen from.
         next: The second, and how far it is behind; None where there is none.
         ties: How many settings the first leads by no more than chance would.
@@ -40,6 +40,8 @@ class Best:
         corrected: The mean score of choosing on all repeats but one, on the one left out; NaN
             where it cannot be known.
         same_rows: Whether every repeat was scored on the same validation rows.
+        epoch_chosen: Whether the rows that score said which epoch is the last, or is kept.
+        folds: Into how many folds a repeat is parted; 1 where it is not.
     """
 
     measure: str
@@ -54,6 +56,8 @@ class Best:
     real: bool | None
     corrected: float
     same_rows: bool
+    epoch_chosen: bool
+    folds: int
 
     @property
     def optimism(self) -> float:
@@ -74,7 +78,7 @@ class Best:
 
     def __str__(self) -> str:
         score = with_interval(self.mean, self.low, self.high)
-        repeats = counted(self.n, "repeat", "repeats")
+        repeats = counted(self.n, *(("fold", "folds") if self.folds > 1 else ("repeat", "repeats")))
         lines = [
             f"best of {counted(self.among, 'setting', 'settings')}: {setting_text(self.setting)}",
             f"{measure_text(self.measure)}: {score}, {repeats}",
@@ -85,11 +89,15 @@ class Best:
 
     def _lead(self, second: Ranked) -> str:
         if math.isnan(second.behind):
-            return f"the next, {second.name}, cannot be compared with it: each has trials without a number"
+            name = second.name
+            return f"the next, {name}, cannot be compared with it: each has trials without a number"
         lead = f"ahead of the next, {second.name}, by "
         lead += with_interval(second.behind, second.behind_low, second.behind_high)
         if self.real is None:
-            return f"{lead}; with so few repeats nothing can be said about noise"
+            why = (
+                "with so few repeats" if self.n < 3 else "with the same difference in every repeat"
+            )
+            return f"{lead}; {why} nothing can be said about noise"
         if self.real:
             return f"{lead}: beyond the noise"
         ties = counted(self.ties, "is", "are")
@@ -101,10 +109,13 @@ class Best:
                 f"the score is optimistic, for it is the best of {self.among:,}: by how much "
                 "cannot be known with one repeat"
             )
+        luck = "" if self.epoch_chosen else ", without its luck"
         text = (
-            f"after choosing, without its luck: {number(self.corrected)} "
+            f"after choosing{luck}: {number(self.corrected)} "
             f"(optimism {number(round(self.optimism, 12) + 0.0)})"
         )
+        if self.epoch_chosen:
+            text += "; the epoch was chosen on the same rows"
         if self.same_rows:
             text += "; the luck of these validation rows stays in it"
         return text
@@ -131,10 +142,19 @@ def best_of(collected: Collected, measure: str, same_rows: bool) -> Best | None:
         len(candidates),
         candidates[1] if len(candidates) > 1 else None,
         len(ranking.ties),
-        not ranking.ties if ranking.compared else None,
+        _real(ranking),
         left_out_score(values[chosen], lower_is_better(measure)),
         same_rows,
+        collected.epoch_chosen,
+        collected.folds,
     )
+
+
+def _real(ranking: Ranking) -> bool | None:
+    """Whether the first leads every other beyond the noise; None where that is not known."""
+    if ranking.ties:
+        return False
+    return True if ranking.compared and not ranking.unknown else None
 
 
 def left_out_score(values: Array, lower: bool) -> float:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from secchi.experiments.measures import GAP, LOSSES, all_numbers
 from secchi.experiments.settings import canonical
+from secchi.text import counted
 from secchi.training.history import Outcome
 
 if TYPE_CHECKING:
@@ -18,20 +19,28 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 
-FAILED = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY)
+FAILED = (Outcome.DIVERGED, Outcome.OUT_OF_MEMORY, Outcome.REFUSED)
 """The ways in which a trial fails."""
+
+FOLD = "fold"
+"""The factor that says which rows validate."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Collected:
     """One number of each kind for each trial.
 
+    Which fold validates is no property of a network: it is a part of the repeat, and a setting goes
+    without it.
+
     Attributes:
         trials: In their order; a trial's number is its place here.
+        ratio: Validating rows by training rows where repeats part the same rows in other ways; 0
+            where they do not. See :func:`secchi.intervals.mean_intervals`.
         factors: The names of all factors, in the order in which they first appear.
         settings: The settings that differ, in the order in which they first appear.
         setting: The place of each trial's setting among them, (trials,).
-        repeats: The numbers of the repeats, ascending.
+        repeats: The repeats, ascending, each as its number and its fold; -1 where there are none.
         repeat: The place of each trial's repeat among them, (trials,).
         values: Each measure at the epoch that was kept, else the last; NaN where there is none;
             (trials,).
@@ -39,24 +48,27 @@ class Collected:
         epochs: How many epochs each has, (trials,).
         kept: The epoch that was kept; None for the last.
         alone: Why a trial was trained alone; None where it was not.
+        faults: Why a trial could not be trained; None where it could.
     """
 
     trials: tuple["Trial", ...]
+    ratio: float
     factors: tuple[str, ...]
     settings: tuple[Mapping[str, Any], ...]
     setting: Places
-    repeats: tuple[int, ...]
+    repeats: tuple[tuple[int, int], ...]
     repeat: Places
     values: Mapping[str, Array]
     outcomes: tuple[Outcome, ...]
     epochs: NDArray[np.int64]
     kept: tuple[int | None, ...]
     alone: tuple[str | None, ...]
+    faults: tuple[str | None, ...]
 
     @classmethod
-    def of(cls, finished: "Iterable[Finished]") -> "Collected":
+    def of(cls, finished: "Iterable[Finished]", ratio: float = 0.0) -> "Collected":
         """Read every trial once, in order; of the curves only the numbers above are kept."""
-        trials, outcomes, epochs, kept, alone = [], [], [], [], []
+        trials, outcomes, epochs, kept, alone, faults = [], [], [], [], [], []
         rows: list[dict[str, float]] = []
         for one in finished:
             trials.append(one.trial)
@@ -64,26 +76,51 @@ class Collected:
             epochs.append(len(one.curve.valid_loss))
             kept.append(one.curve.kept)
             alone.append(one.alone)
+            faults.append(one.fault)
             rows.append(_last(one.curve))
         names = dict.fromkeys((*LOSSES, *(name for row in rows for name in row)))
         values = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
-        keys = [canonical(trial.setting) for trial in trials]
-        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-        firsts = dict(zip(reversed(keys), reversed(trials), strict=True))
-        repeats = sorted({trial.repeat for trial in trials})
+        factors = dict.fromkeys(name for trial in trials for name in trial.setting)
         return cls(
             tuple(trials),
-            tuple(dict.fromkeys(name for key in places for name in firsts[key].setting)),
-            tuple(firsts[key].setting for key in places),
-            np.array([places[key] for key in keys], dtype=np.intp),
-            tuple(repeats),
-            np.searchsorted(repeats, [trial.repeat for trial in trials]),
+            ratio,
+            tuple(factors),
+            *_places([_without_fold(trial.setting) for trial in trials]),
+            *_repeats([(trial.repeat, trial.setting.get(FOLD, -1)) for trial in trials]),
             values,
             tuple(outcomes),
             np.array(epochs, dtype=np.int64),
             tuple(kept),
             tuple(alone),
+            tuple(faults),
         )
+
+    def apart(self, by: Sequence[str]) -> "Collected":
+        """The same; where the fold is among the factors that are asked for, it is one."""
+        if FOLD not in by:
+            return self
+        settings, setting = _places([trial.setting for trial in self.trials])
+        repeats, repeat = _repeats([(trial.repeat, -1) for trial in self.trials])
+        return dataclasses.replace(
+            self, settings=settings, setting=setting, repeats=repeats, repeat=repeat
+        )
+
+    @property
+    def folds(self) -> int:
+        """Into how many folds the trials of a repeat are parted; 1 where there are none."""
+        return len({fold for _, fold in self.repeats})
+
+    @property
+    def epoch_chosen(self) -> bool:
+        """Whether the validation rows said of some trial which epoch is its last, or is kept."""
+        stopped = Outcome.STOPPED_EARLY in self.outcomes
+        return stopped or any(epoch is not None for epoch in self.kept)
+
+    @property
+    def repeats_text(self) -> str:
+        """How many repeats there are, with how many folds."""
+        text = counted(len({repeat for repeat, _ in self.repeats}), "repeat", "repeats")
+        return f"{text} × {self.folds:,} folds" if self.folds > 1 else text
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -92,7 +129,7 @@ class Collected:
 
     @property
     def varied(self) -> tuple[str, ...]:
-        """The factors that have more than one value."""
+        """The factors that have more than one value, but for the fold."""
         return tuple(
             name
             for name in self.factors
@@ -135,7 +172,8 @@ class Collected:
     def grouped(self, by: Sequence[str]) -> tuple[tuple[dict[str, Any], ...], Places]:
         """The groups of settings that have the same values of some factors, in order.
 
-        Groups stand in the order of their numbers, else in that in which they first appear.
+        Groups stand in the order of their numbers, else in that in which they first appear. Groups
+        by the fold are those of :meth:`apart`.
 
         Returns:
             The values of each group by factor, and the group of each setting, (settings,).
@@ -174,3 +212,27 @@ def _ranks(values: list[Any]) -> list[int]:
     order = sorted(distinct, key=distinct.__getitem__) if all_numbers(values) else list(distinct)
     places = {key: place for place, key in enumerate(order)}
     return [places[canonical(value)] for value in values]
+
+
+def _without_fold(setting: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in setting.items() if name != FOLD}
+
+
+def _places(
+    settings: Sequence[Mapping[str, Any]],
+) -> tuple[tuple[Mapping[str, Any], ...], Places]:
+    """The settings that differ, as they first appear, and the place of each among them."""
+    keys = [canonical(setting) for setting in settings]
+    firsts = dict(zip(reversed(keys), reversed(settings), strict=True))
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    found = np.array([places[key] for key in keys], dtype=np.intp)
+    return tuple(firsts[key] for key in places), found
+
+
+def _repeats(
+    repeats: Sequence[tuple[int, int]],
+) -> tuple[tuple[tuple[int, int], ...], Places]:
+    """The repeats that differ, ascending, and the place of each among them."""
+    ordered = sorted(set(repeats))
+    places = {repeat: place for place, repeat in enumerate(ordered)}
+    return tuple(ordered), np.array([places[repeat] for repeat in repeats], dtype=np.intp)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from secchi.errors import DataError, SpecError
 from secchi.experiments.measures import measure_text
 from secchi.files import finite
-from secchi.intervals import LEVEL
+from secchi.intervals import LEVEL, mean_intervals
 from secchi.text import counted, number, table
 from secchi.values import is_whole
 
@@ -27,15 +27,9 @@ Array = NDArray[np.float64]
 class CrossValidation:
     """The scores of k folds, each of which validates once; several times with other folds.
 
-    The interval of a mean is that of Nadeau and Bengio (2003), "Inference for the generalization
-    error", Machine Learning 52, 239-281, taken to repeated folds by Bouckaert and Frank (2004). Two
-    folds are no independent trials, for their training rows are mostly the same. With s^2 the
-    variance of the m = k repeats scores, the variance of their mean is taken to be::
-
-        s^2 (1 / m + 1 / (k - 1))
-
-    in which 1 / (k - 1) is the validating rows by those that train, and Student's t has m - 1
-    degrees of freedom. It is a rule of thumb: no unbiased one exists (Bengio and Grandvalet 2004).
+    Folds have training rows in common, which the interval of a mean counts: it is that of
+    :func:`secchi.intervals.mean_intervals` over all k repeats scores, with the ratio 1 / (k - 1) of
+    validating rows to those that train.
 
     Attributes:
         name: Of the data.
@@ -64,7 +58,8 @@ class CrossValidation:
         if measure not in self.scores:
             known = ", ".join(self.scores)
             raise DataError(f"there is no measure {measure!r}, only {known}")
-        return corrected_interval(self.scores[measure].ravel(), 1 / (self.k - 1))
+        mean, low, high = mean_intervals(self.scores[measure].ravel(), ratio=1 / (self.k - 1))
+        return float(mean), float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; numbers that are not finite are None."""
@@ -140,30 +135,3 @@ def cross_validate(
     if np.isnan(scores["valid_loss"]).all():
         raise DataError("the training failed in every fold; a lower rate helps")
     return CrossValidation(experiment.name, int(k), repeats, scores)
-
-
-def corrected_interval(scores: Array, ratio: float) -> tuple[float, float, float]:
-    """The mean of scores on several splits of the same rows, and the ends of its 95 % interval.
-
-    See :class:`CrossValidation`; differences of two networks on the same splits are scores too.
-
-    Args:
-        scores: One a split, (splits,); NaN is left out.
-        ratio: Validating rows by those that train.
-
-    Returns:
-        NaN ends of two scores or fewer.
-
-    >>> mean, low, high = corrected_interval(np.array([0.90, 0.94, 0.92, 0.96, 0.88]), 1 / 4)
-    >>> print(f"{mean:.3f} {low:.3f} {high:.3f}")
-    0.920 0.861 0.979
-    """
-    from scipy import stats
-
-    there = scores[np.isfinite(scores)]
-    mean = float(there.mean()) if len(there) else math.nan
-    if len(there) <= 2:
-        return mean, math.nan, math.nan
-    variance = float(there.var(ddof=1)) * (1 / len(there) + ratio)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(there) - 1)) * math.sqrt(variance)
-    return mean, mean - half, mean + half

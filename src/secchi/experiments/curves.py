@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.experiments.averaging import averaged, counts, smoothed
+from secchi.experiments.averaging import averaged, counts, smoothed, tally
 from secchi.experiments.collected import Collected
 from secchi.experiments.measures import measure_text, setting_text
 from secchi.files import finite
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+_NUMBERS = ("mean", "low", "high", "n", "trials")
+"""Of each group and epoch."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MeanCurves:
     """Means over repeats after every epoch.
 
-    A trial that stopped early has no values after its last epoch: ``n`` says how many repeats a
-    mean is of. Trials that failed are left out, and counted.
+    A trial that has ended has no values after its last epoch: from there on a mean is of fewer
+    trials, maybe of other settings, and ``trials`` says how many. Trials that failed are left out,
+    and counted. Intervals are as of :class:`secchi.experiments.means.Means`.
 
     Attributes:
         measure: What was measured.
@@ -40,8 +44,10 @@ class MeanCurves:
             or fewer.
         high: Upper ends, (groups, epochs).
         n: How many repeats each mean is of, (groups, epochs).
+        trials: How many trials each mean is of, (groups, epochs).
         runs: How many trials each group has, (groups,).
         failed: How many of them failed, (groups,).
+        ratio: Validating rows by training rows where repeats split the same rows; else 0.
         smooth: Over how many epochs each curve is smoothed; 1 for not at all.
     """
 
@@ -53,9 +59,17 @@ class MeanCurves:
     low: Array
     high: Array
     n: NDArray[np.int64]
+    trials: NDArray[np.int64]
     runs: NDArray[np.int64]
     failed: NDArray[np.int64]
+    ratio: float = 0.0
     smooth: int = 1
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Whether each mean is of all trials that did not fail, (groups, epochs)."""
+        whole: NDArray[np.bool_] = self.trials == (self.runs - self.failed)[:, None]
+        return whole
 
     def smoothed(self, count: int) -> "MeanCurves":
         """Each curve as its centred moving mean, and the means of those.
@@ -64,7 +78,7 @@ class MeanCurves:
             count: Over how many epochs, an odd number; fewer at the ends.
         """
         each = smoothed(self.each, count)
-        mean, low, high = mean_intervals(each, axis=1)
+        mean, low, high = mean_intervals(each, axis=1, ratio=self.ratio)
         return dataclasses.replace(self, each=each, mean=mean, low=low, high=high, smooth=count)
 
     def to_frame(self) -> "pd.DataFrame":
@@ -76,7 +90,7 @@ class MeanCurves:
             name: [group[name] for group in self.groups for _ in range(epochs)] for name in self.by
         }
         columns["epoch"] = np.tile(np.arange(epochs), groups)
-        for name in ("mean", "low", "high", "n"):
+        for name in _NUMBERS:
             columns[name] = getattr(self, name).ravel()
         return pd.DataFrame(columns)
 
@@ -85,7 +99,7 @@ class MeanCurves:
         groups = [
             {
                 **group,
-                **{name: getattr(self, name)[g].tolist() for name in ("mean", "low", "high", "n")},
+                **{name: getattr(self, name)[g].tolist() for name in _NUMBERS},
                 "runs": int(self.runs[g]),
                 "failed": int(self.failed[g]),
             }
@@ -96,7 +110,7 @@ class MeanCurves:
         return plain
 
     def plot(self) -> "Figure":
-        """A curve with its interval for each group; dotted where some repeats have ended."""
+        """A curve with its interval for each group; dotted where some trials have ended."""
         from secchi.experiments.drawing import curves_figure
 
         return curves_figure(self)
@@ -117,9 +131,18 @@ def mean_curves(
     collected: Collected, finished: "Sequence[Finished]", measure: str, by: Sequence[str]
 ) -> MeanCurves:
     """Means by epoch; see :meth:`secchi.experiments.result.Result.curves`."""
+    collected = collected.apart(by)
     groups, places = collected.grouped(by)
-    each = averaged(collected.courses(measure, finished), places, len(groups))
-    mean, low, high = mean_intervals(each, axis=1)
-    n = np.isfinite(each).sum(axis=1)
-    runs, failed = counts(collected, places, len(groups))
-    return MeanCurves(measure, tuple(by), groups, each, mean, low, high, n, runs, failed)
+    courses = collected.courses(measure, finished)
+    each = averaged(courses, places, len(groups))
+    return MeanCurves(
+        measure,
+        tuple(by),
+        groups,
+        each,
+        *mean_intervals(each, axis=1, ratio=collected.ratio),
+        np.isfinite(each).sum(axis=1),
+        tally(np.isfinite(courses), places, len(groups)),
+        *counts(collected, places, len(groups)),
+        collected.ratio,
+    )

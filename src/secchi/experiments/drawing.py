@@ -86,13 +86,17 @@ def curves_figure(curves: "MeanCurves") -> "Figure":
 
     lines = []
     for g, group in enumerate(curves.groups):
-        most = curves.n[g].max(initial=0)
         failed = f" ({curves.failed[g] / curves.runs[g]:.0%} failed)" if curves.failed[g] else ""
         name = _label(group) + failed
-        whole = curves.n[g] == most
         lines.append(
             Line(
-                name, curves.mean[g], curves.low[g], curves.high[g], None, whole, _number_of(group)
+                name,
+                curves.mean[g],
+                curves.low[g],
+                curves.high[g],
+                None,
+                curves.whole[g],
+                _number_of(group),
             )
         )
     notes = [f"smoothed over {curves.smooth} epochs"] if curves.smooth > 1 else []

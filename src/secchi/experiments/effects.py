@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from secchi.experiments.collected import Collected, Places
 from secchi.experiments.measures import measure_text
 from secchi.experiments.settings import canonical
-from secchi.experiments.variance import Variance, levels, variance_of
+from secchi.experiments.variance import Variance, entangled, levels, variance_of
 from secchi.files import finite
 from secchi.intervals import LEVEL, holm
-from secchi.text import counted, number, table
+from secchi.text import counted, names_of, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,25 +29,23 @@ class Effect:
     """What one factor, or two together beyond each by itself, does to a measure.
 
     Attributes:
-        factors: One, or two for their interaction.
+        name: ``"lr"``, ``"lr × dropout"`` for an interaction, ``"lr and weight_decay"`` for factors
+            that cannot be told apart.
+        factors: All that are in it.
         share: Of the variance among all trials (eta squared).
         range: How far its values move the mean, from the least to the most; NaN for two factors.
-        freedom: Its degrees of freedom.
+        freedom: Its degrees of freedom; 0 where the design does not tell it from the others.
         p: How often chance alone would make some effect of the experiment as large: the p-value of
-            an F-test, corrected for how many effects there are; NaN where there is no noise to
-            test against.
+            an F-test, corrected for how many effects are tested; NaN where it is not tested, since
+            it has no degrees of freedom, or nothing is known of noise.
     """
 
+    name: str
     factors: tuple[str, ...]
     share: float
     range: float
     freedom: int
     p: float
-
-    @property
-    def name(self) -> str:
-        """Its factors as text."""
-        return " × ".join(self.factors)
 
     @property
     def beyond_noise(self) -> bool:
@@ -60,7 +59,8 @@ class Effects:
 
     Attributes:
         measure: What was measured.
-        effects: Of each factor, and of every two.
+        effects: Of each factor, and of every two whose values the design combines. Factors of
+            which one follows from the other have one effect together.
         repeat: The share of the repeats: what moves all settings of one repeat together.
         rest: The share that is none of these: noise, interactions of three factors or more, and
             with one repeat those of two.
@@ -89,12 +89,15 @@ class Effects:
         """One sentence: what matters, and what is noise."""
         if not self.effects:
             return "nothing varies, so nothing has an effect"
-        if all(math.isnan(one.p) for one in self.effects):
-            return "nothing can be said about noise: it takes repeats, or more settings"
-        found = [f"{one.name} ({one.share:.0%})" for one in self.effects if one.beyond_noise]
-        noise = [one.name for one in self.effects if not one.beyond_noise]
+        tested = [one for one in self.effects if not math.isnan(one.p)]
+        if not tested:
+            return "nothing can be said about noise: it takes repeats that differ, or more settings"
+        found = [f"{one.name} ({one.share:.0%})" for one in tested if one.beyond_noise]
+        noise = [one.name for one in tested if not one.beyond_noise]
+        others = [one.name for one in self.effects if one not in tested]
         said = f"beyond the noise: {', '.join(found)}" if found else "no effect is beyond the noise"
-        return said + (f"; within it: {', '.join(noise)}" if found and noise else "")
+        said += f"; within it: {', '.join(noise)}" if found and noise else ""
+        return said + (f"; not tested: {', '.join(others)}" if others else "")
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -105,6 +108,16 @@ class Effects:
                 "the design is not balanced: shares are by least squares, each beyond the others, "
                 "and do not add up"
             )
+        said += [
+            f"{names_of(one.factors)} cannot be told apart: their values go together"
+            for one in self.effects
+            if len(one.factors) > 1 and not math.isnan(one.range)
+        ]
+        said += [
+            f"{one.name} cannot be told from the other factors"
+            for one in self.effects
+            if not one.freedom
+        ]
         if self.binned:
             said.append(f"neighbouring values were taken together: {', '.join(self.binned)}")
         if self.left_out:
@@ -117,7 +130,7 @@ class Effects:
         """As plain JSON values, the verdict among them; numbers that are not finite are None."""
         document = dataclasses.asdict(self)
         for plain_effect, one in zip(document["effects"], self.effects, strict=True):
-            plain_effect |= {"name": one.name, "beyond_noise": one.beyond_noise}
+            plain_effect["beyond_noise"] = one.beyond_noise
         document |= {"verdict": self.verdict, "remarks": self.remarks}
         plain: dict[str, Any] = finite(document)
         return plain
@@ -158,31 +171,60 @@ def effects_of(collected: Collected, measure: str) -> Effects:
     values = values[there]
     columns = {name: [one.get(name) for one in settings] for name in collected.varied}
     columns = {name: each for name, each in columns.items() if len(set(map(canonical, each))) > 1}
-    found, binned = levels(list(columns.values()), len(collected.repeats))
-    codes = dict(zip(columns, found, strict=True))
-    variance = variance_of(values, found)
-    names = [(name,) for name in codes] + list(itertools.combinations(codes, 2))
+    groups, codes, cut = _levels(columns, len(collected.repeats))
+    variance = variance_of(values, codes, any(cut), collected.ratio)
+    effects = [
+        *(
+            (_name([group]), group, _range(variance, code))
+            for group, code in zip(groups, codes, strict=True)
+        ),
+        *((_name(pair), pair[0] + pair[1], math.nan) for pair in itertools.combinations(groups, 2)),
+    ]
     p = holm(np.array([part.p for part in variance.parts]))
-    parts = [
-        Effect(factors, part.share, _range(variance, codes, factors), part.freedom, float(q))
-        for factors, part, q in zip(names, variance.parts, p, strict=True)
+    found = [
+        Effect(name, factors, part.share, moved, part.freedom, float(q))
+        for (name, factors, moved), part, q in zip(effects, variance.parts, p, strict=True)
+        # Two factors that are never combined have no interaction.
+        if part.freedom or not math.isnan(moved)
     ]
     return Effects(
         measure,
-        tuple(sorted(parts, key=lambda one: -one.share)),
+        tuple(sorted(found, key=lambda one: -one.share)),
         variance.repeat,
         variance.rest,
         int(np.isfinite(values).sum()),
         int((~there).sum()),
         variance.balanced,
-        tuple(name for name, cut in zip(columns, binned, strict=True) if cut),
+        tuple(name for group, coarse in zip(groups, cut, strict=True) if coarse for name in group),
     )
 
 
-def _range(variance: Variance, codes: dict[str, Places], factors: tuple[str, ...]) -> float:
+def _levels(
+    columns: dict[str, list[Any]], repeats: int
+) -> tuple[list[tuple[str, ...]], list[Places], list[bool]]:
+    """The factors, those together that cannot be told apart; their levels, and which are coarse."""
+    names = list(columns)
+    alike = entangled(levels(list(columns.values()), repeats)[0])
+    groups = [tuple(names[place] for place in group) for group in alike]
+    codes, cut = levels([columns[group[0]] for group in groups], repeats)
+    return groups, codes, cut
+
+
+def _name(groups: Sequence[tuple[str, ...]]) -> str:
+    """One group of factors, or several and their interaction, as text.
+
+    >>> _name([("lr", "weight_decay"), ("dropout",)])
+    '(lr and weight_decay) × dropout'
+    """
+    texts = [" and ".join(group) for group in groups]
+    if len(groups) == 1:
+        return texts[0]
+    return " × ".join(
+        f"({text})" if len(group) > 1 else text for text, group in zip(texts, groups, strict=True)
+    )
+
+
+def _range(variance: Variance, code: Places) -> float:
     """From the least to the most of the means over all settings with each value."""
-    if len(factors) > 1:
-        return math.nan
-    code = codes[factors[0]]
     means = np.bincount(code, variance.means) / np.bincount(code)
     return float(means.max() - means.min())

@@ -11,12 +11,14 @@ from secchi.data.task import Task
 from secchi.errors import SpecError
 from secchi.experiments.factors import Factors
 from secchi.experiments.forms import written
-from secchi.experiments.record import data_from, data_to_dict, model_from, vary_from
+from secchi.experiments.own_model import is_made, network_identity
+from secchi.experiments.record import data_from, data_to_dict, model_from, vary_from, without
 from secchi.experiments.settings import Setting, canonical, told
 from secchi.experiments.space import Space
 from secchi.experiments.trials import Trial, trials_of
 from secchi.models.mlp import MLP
 from secchi.seeding import stream_seed
+from secchi.text import counted
 from secchi.training.metrics import check_metrics, usual_metrics
 from secchi.training.spec import Training
 from secchi.values import is_whole
@@ -36,7 +38,7 @@ _WHAT = "this experiment cannot be"
 _PRECISIONS = ("fp32", "fp64")
 _ARGUMENTS = (
     *("data", "model", "training", "vary", "repeats", "seed", "resplit", "folds", "design"),
-    *("samples", "metrics", "precision", "data_options", "name"),
+    *("samples", "metrics", "precision", "device", "data_options", "name"),
 )
 _DEVICES = ("cpu", "cuda")
 
@@ -64,12 +66,14 @@ class Experiment:
         data: A table; a specification such as ``Line()``, of which rows are drawn anew for each
             repeat; or the features of pictures, as ``learn.features()`` gives them.
         model: An :class:`secchi.MLP`, or whatever else :func:`secchi.models.build.build_model`
-            takes, of which nothing can vary. None takes ``MLP()``.
+            takes, of which nothing can vary; for more than one repeat it has to make the network,
+            so that each starts from weights of its own. None takes ``MLP()``.
         training: Of all trials, but for what varies; its seed does not count. None takes
             :data:`TRAINING`.
         vary: The values of each factor; see :class:`secchi.experiments.space.Space`.
         repeats: How many times each setting is trained.
-        seed: Names every random choice.
+        seed: Names every random choice but the split that a table came with, and its folds, which
+            the table's own seed names unless it is parted anew.
         resplit: Whether a table is parted anew for each repeat. Made-up rows always are.
         folds: How many folds the factor ``fold`` counts.
         design: How settings are chosen: ``"grid"``, ``"one_at_a_time"``, ``"random"`` or
@@ -233,7 +237,11 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
     # ---------------------------------------------------------------- as a record
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; of functions, models and losses of one's own, their names."""
+        """As plain JSON values; of functions, models and losses of one's own, their names.
+
+        ``loss_units`` are the factors that change what losses are in units of: they follow from
+        the rest, and tell who reads a result without its data.
+        """
         from secchi.models.build import model_to_dict
 
         return {
@@ -251,6 +259,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             "metrics": list(self.metrics),
             "precision": self.precision,
             "device": self.device,
+            "loss_units": list(self._factors.loss_units(self.settings)),
         }
 
     @classmethod
@@ -272,11 +281,13 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             SpecError: With everything that has to be given again.
             DataError: The table cannot be read, or is another one by now.
         """
-        given = {k: v for k, v in document.items() if k not in ("data", "model", "training")}
+        told = ("data", "model", "training", "loss_units")
+        given = {name: value for name, value in document.items() if name not in told}
         faults: list[str] = []
         if data is None:
-            data, options = data_from(document["data"], faults)
-            given["data_options"] = options
+            data = data_from(document["data"], faults)
+        if isinstance(data, Synthetic):
+            given["data_options"] = document["data"].get("options")
         if model is None:
             model = model_from(document["model"], faults)
         given["vary"] = {**vary_from(document["vary"], vary or {}, faults), **(vary or {})}
@@ -285,9 +296,13 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         return cls(data, model, training or Training.from_dict(document["training"]), **given)
 
     def fingerprint(self) -> str:
-        """A digest of the base: data, model, training and seed, without factors and repeats.
+        """A digest of the base: data, model, training and seed, without what varies.
 
-        Trials of two experiments with the same one are the same where their keys are.
+        Trials of two experiments with the same one are the same where their keys are. A model of
+        one's own is made once for it.
+
+        Raises:
+            SpecError: The model is one's own, and makes no network for these rows.
         """
         from secchi.training.own_loss import loss_identity
 
@@ -302,7 +317,9 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         base["loss"] = loss_identity(self.training.loss)
         data = document["data"]
         base["data"] = {k: v for k, v in data.items() if k not in ("name", "source")}
-        return hashlib.sha256(canonical(base).encode()).hexdigest()
+        if not isinstance(self.model, MLP):
+            base["network"] = network_identity(self.model, self.tables().of({}, 0))
+        return hashlib.sha256(canonical(without(base, self.vary)).encode()).hexdigest()
 
     def __repr__(self) -> str:
         factors = ", ".join(self.vary) or "nothing"
@@ -310,8 +327,9 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         drawn = f" (of {self.samples:,} drawn)" if number < (self.samples or 0) else ""
         return (
             f"<{self.name}: {factors} {'vary' if len(self.vary) > 1 else 'varies'}, "
-            f"{_counted(number, 'setting')}{drawn} x {_counted(self.repeats, 'repeat')} = "
-            f"{_counted(number * self.repeats, 'trial')}>"
+            f"{counted(number, 'setting', 'settings')}{drawn} x "
+            f"{counted(self.repeats, 'repeat', 'repeats')} = "
+            f"{counted(number * self.repeats, 'trial', 'trials')}>"
         )
 
     # ---------------------------------------------------------------- faults
@@ -332,18 +350,29 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             raise SpecError(_WHAT, faults)
         if not (isinstance(self.model, MLP | Sequence) or callable(self.model)):
             faults.append(f"model is {self.model!r}, which is no MLP and makes no network")
+        elif is_made(self.model) and is_whole(self.repeats) and self.repeats > 1:
+            faults.append(
+                f"the model is a network that is made, so all {self.repeats} repeats would start "
+                "from the same weights; give a function that makes it"
+            )
         for name, least in {"repeats": 1, "seed": 0, "folds": 2}.items():
             value = getattr(self, name)
             if not (is_whole(value) and value >= least or value is None and name == "folds"):
                 faults.append(f"{name} is {value!r}, which is not a whole number from {least} on")
-        if self.resplit not in (True, False):
-            faults.append(f"resplit is {self.resplit!r}, which is neither True nor False")
+        resplit: Any = self.resplit
+        if not isinstance(resplit, bool):
+            faults.append(f"resplit is {resplit!r}, which is neither True nor False")
         if self.precision not in _PRECISIONS:
             faults.append(f"precision is {self.precision!r}, neither fp32 nor fp64")
         if self.device not in _DEVICES:
             faults.append(f"device is {self.device!r}, not one of auto, cpu and cuda")
         if self.data_options and not isinstance(self.data, Synthetic):
             faults.append("data_options are for made-up rows; a table has its own")
+        faults += [
+            f"data_options has {name}, which each repeat has of its own"
+            for name in ("seed", "repeat")
+            if name in self.data_options
+        ]
         if self.folds is not None and "fold" not in vary:
             faults.append("folds is given, and the factor fold, which it counts, is not")
         return faults
@@ -352,7 +381,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         """What is predicted, of data that can be parted as they have to be."""
         data: Any = self.data
         if isinstance(data, Synthetic):
-            data = TableData.made(data, self.seed, **self.data_options)
+            data = TableData.made(data, **({"seed": self.seed} | self.data_options))
         if self.resplit:
             data.resplit()
         folds: Any = self.folds
@@ -406,7 +435,3 @@ def _faults_of(check: Any, *given: Any) -> list[str]:
     except SpecError as error:
         return list(error.faults)
     return []
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,5 +1,6 @@
 """What an experiment would do and take, told before it runs."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from secchi.cohort.member import Member
 from secchi.cohort.plan import plan
+from secchi.errors import DataError, SpecError
 from secchi.experiments.shares import members_that_fit
 from secchi.features.runtimes import cores
 from secchi.text import counted
@@ -46,6 +48,7 @@ class ExperimentPlan:
         nbytes: Likewise, the most that is in memory at a time for them.
         cores: How many those are.
         device: ``"cpu"`` or ``"cuda"``.
+        refused: Networks that cannot be trained, as far as their rows tell, by the reason.
 
     >>> steps = (Together(2400, "11 inputs, 3 hidden layers (relu), 1 outputs, sgd"),)
     >>> print(ExperimentPlan(120, 20, 2400, steps, (), 61.2, 48_000_000, 2))
@@ -63,6 +66,7 @@ class ExperimentPlan:
     nbytes: int
     cores: int
     device: str = "cpu"
+    refused: tuple[Together, ...] = ()
 
     def __str__(self) -> str:
         settings = counted(self.settings, "setting", "settings")
@@ -74,6 +78,7 @@ class ExperimentPlan:
                 f"{counted(self.trials, 'network', 'networks')}: {settings}, {repeats}",
                 *(f"{each.networks:,} in step: {each.words}" for each in self.cohorts),
                 *(f"{each.networks:,} alone: {each.words}" for each in self.alone),
+                *(f"{each.networks:,} not at all: {each.words}" for each in self.refused),
                 f"{estimated}: {time} on {place}, and {self.nbytes / 1e6:,.0f} MB of memory",
             ]
         )
@@ -95,9 +100,15 @@ def plan_of(experiment: "Experiment") -> ExperimentPlan:
     share = repeats / looked_at
     tables, metrics, threads = experiment.tables(), experiment.metrics, cores()
     making = _seconds_of_tables(experiment, tables)
-    cohorts, alone, seconds, nbytes = Counter[str](), Counter[str](), 0.0, 0
+    cohorts, alone, refused = Counter[str](), Counter[str](), Counter[str]()
+    seconds, nbytes = 0.0, 0
     while trials:
-        members = members_that_fit(experiment, trials, tables)
+        try:
+            members = members_that_fit(experiment, trials, tables)
+        except (DataError, SpecError) as error:
+            refused[str(error)] += 1
+            trials = trials[1:]
+            continue
         trials = trials[len(members) :]
         found = plan(members, metrics)
         for common, places in zip(found.structures, found.cohorts, strict=True):
@@ -116,6 +127,7 @@ def plan_of(experiment: "Experiment") -> ExperimentPlan:
         nbytes,
         threads,
         experiment.device,
+        _together(refused, share),
     )
 
 
@@ -129,7 +141,8 @@ def _seconds_of_tables(experiment: "Experiment", tables: "Tables") -> float:
     def timed(settings: Sequence[Mapping[str, Any]], repeat: int) -> float:
         start = time.perf_counter()
         for setting in settings:
-            tables.of(setting, repeat)
+            with contextlib.suppress(DataError, SpecError):  # told of where it is planned
+                tables.of(setting, repeat)
         return time.perf_counter() - start
 
     settings = experiment.settings

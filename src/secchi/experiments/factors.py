@@ -8,9 +8,9 @@ from typing import Any
 from secchi.data.label_values import plain
 from secchi.data.synthetic import Synthetic
 from secchi.data.table import SCALES, TableData
-from secchi.data.task import Task
+from secchi.data.task import Kind, Task
 from secchi.errors import SpecError, did_you_mean
-from secchi.experiments.settings import Setting, told
+from secchi.experiments.settings import Setting, canonical, told
 from secchi.models.mlp import MLP
 from secchi.training.schedules import Restarts
 from secchi.training.spec import Training
@@ -136,6 +136,21 @@ class Factors:
         if self._of_made_up:
             documents |= plain(self.data_of(setting).to_dict())
         return {name: documents.get(name, value) for name, value in setting.items()}
+
+    def loss_units(self, settings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """The factors by which losses are in other units.
+
+        Numbers are learned in units of their spread over the training rows of the setting, unless
+        they are not scaled: so the losses of two settings with other training rows, or other ways
+        to scale, cannot be compared.
+        """
+        if all(target.kind is not Kind.REGRESSION for target in self.task.targets):
+            return ()
+        base = self._of_rows.get("target_scale", "none")  # features have none
+        scaled = any(each.get("target_scale", base) != "none" for each in settings)
+        names = ("target_scale", "train_fraction", *self._of_made_up) if scaled else ()
+        values = {name: {canonical(each.get(name)) for each in settings} for name in names}
+        return tuple(name for name, different in values.items() if len(different) > 1)
 
     # ---------------------------------------------------------------- faults
 

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from secchi.experiments.trials import Trial
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Failures:
-    """The share of trials that failed: whose loss was no longer a number, or that had no memory.
+    """The share of trials that failed.
+
+    Their loss was no longer a number, there was no memory, or they could not be trained at all.
 
     The intervals are Wilson's, and take trials to fail independently of each other.
 
@@ -90,8 +94,26 @@ class Failures:
 
 def failures_of(collected: Collected, by: Sequence[str]) -> Failures:
     """The share that failed; see :meth:`secchi.experiments.result.Result.failures`."""
+    collected = collected.apart(by)
     groups, places = collected.grouped(by)
     runs, failed = counts(collected, places, len(groups))
     pairs = zip(runs, failed, strict=True)
     ends = np.array([share_interval(np.arange(n) < hits) for n, hits in pairs]).reshape(-1, 2)
     return Failures(tuple(by), groups, runs, failed, failed / runs, ends[:, 0], ends[:, 1])
+
+
+def refusals(collected: Collected) -> list[str]:
+    """Why trials could not be trained: each of the first reasons, with one of its trials."""
+    found: dict[str, list[Trial]] = {}
+    for trial, fault in zip(collected.trials, collected.faults, strict=True):
+        if fault:
+            found.setdefault(fault, []).append(trial)
+    return [
+        f"{counted(len(trials), 'trial', 'trials')} could not be trained, such as "
+        f"{trials[0]}: {fault}"
+        for fault, trials in list(found.items())[:_MOST_REASONS]
+    ]
+
+
+_MOST_REASONS = 3
+"""Reasons that are told."""

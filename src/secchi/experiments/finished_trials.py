@@ -60,6 +60,7 @@ def curve_row(finished: Finished) -> tuple[Any, ...]:
         packed(curve),
         finished.alone,
         finished.seconds,
+        finished.fault,
     )
 
 
@@ -74,7 +75,11 @@ def finished_trial(trial: Sequence[Any], curve: Sequence[Any]) -> Finished:
         ValueError: The numbers are not what was written.
     """
     setting, repeat = trial
-    outcome, steps, kept, names, block, alone, seconds = curve
-    train, valid, metrics = unpacked(block, json.loads(names))
+    outcome, steps, kept, names, block, alone, seconds, fault = curve
+    try:
+        train, valid, metrics = unpacked(block, json.loads(names))
+        of = Trial(json.loads(setting), repeat)
+    except TypeError as error:  # NULL, say, where bytes or text were written
+        raise ValueError(str(error)) from None
     numbers = Curve(train, valid, metrics, Outcome[outcome], steps, kept)
-    return Finished(Trial(json.loads(setting), repeat), numbers, alone, seconds)
+    return Finished(of, numbers, alone, seconds, fault)

@@ -1,6 +1,7 @@
 """Means over repeats, with their noise."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.errors import DataError
-from secchi.experiments.averaging import averaged, counts, smoothed
+from secchi.experiments.averaging import averaged, counts, smoothed, tally
 from secchi.experiments.collected import Collected
 from secchi.experiments.measures import all_numbers, measure_text, setting_text
 from secchi.experiments.settings import canonical
 from secchi.files import finite
-from secchi.intervals import LEVEL, mean_interval, mean_intervals
-from secchi.text import decimals, number, table
+from secchi.intervals import LEVEL, difference_intervals, mean_intervals, without_rounding
+from secchi.text import counted, decimals, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,8 @@ class Difference:
         one: The name of the first.
         other: The name of the second.
         difference: The mean over shared repeats of the first less the second.
-        low: Lower end of its 95 % interval by Student's t; NaN for two repeats or fewer.
+        low: Lower end of its 95 % interval by Student's t; NaN for two repeats or fewer, and where
+            all have the same difference, so that nothing is known of noise.
         high: Upper end of it.
         n: How many repeats they share.
     """
@@ -63,14 +65,15 @@ class Difference:
         return str(self)
 
     def __str__(self) -> str:
-        noise = "no interval"
-        if self.n > 2:
-            noise = f"{100 * LEVEL:g} % interval {number(self.low)} to {number(self.high)}"
+        said = f"{measure_text(self.measure)}, {self.one} less {self.other}: "
+        said += number(self.difference)
+        if math.isnan(self.low):
+            why = "the same in all" if self.n > 2 else "too few"
+            shared = counted(self.n, "shared repeat", "shared repeats")
+            return f"{said} ({shared}, {why}): nothing can be said about noise"
+        interval = f"{100 * LEVEL:g} % interval {number(self.low)} to {number(self.high)}"
         verdict = "beyond the noise" if self.beyond_noise else "within the noise"
-        return (
-            f"{measure_text(self.measure)}, {self.one} less {self.other}: "
-            f"{number(self.difference)} ({noise}, {self.n:,} shared repeats): {verdict}"
-        )
+        return f"{said} ({interval}, {self.n:,} shared repeats): {verdict}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,8 +81,10 @@ class Means:
     """Means over repeats at the epoch that was kept, else the last.
 
     The noise is that of the repeats: how far a mean would move with other first weights and batch
-    orders, and other splits or other made-up data where those are drawn anew. Trials that failed
-    are left out of the means, and counted.
+    orders, and other splits or other made-up data where those are drawn anew. Splits of the same
+    rows have most of them in common, which the intervals count
+    (:func:`secchi.intervals.mean_intervals`). Trials that failed or have no value (r has none where
+    all predictions are the same) are left out of the means, and counted.
 
     Attributes:
         measure: What was measured.
@@ -90,9 +95,11 @@ class Means:
         low: Lower ends of the 95 % intervals by Student's t, (groups,); NaN of two repeats or
             fewer.
         high: Upper ends, (groups,).
-        n: How many repeats each mean is of, (groups,).
+        n: How many repeats each mean is of, (groups,); each fold of a repeat counts as one.
         runs: How many trials each group has, (groups,).
         failed: How many of them failed, (groups,).
+        without: How many others have no value, (groups,).
+        ratio: Validating rows by training rows where repeats split the same rows; else 0.
         smooth: Over how many neighbouring values of the first factor the means are taken; 1 for
             each by itself.
     """
@@ -107,16 +114,16 @@ class Means:
     n: NDArray[np.int64]
     runs: NDArray[np.int64]
     failed: NDArray[np.int64]
+    without: NDArray[np.int64]
+    ratio: float = 0.0
     smooth: int = 1
 
     def difference(self, one: int, other: int) -> Difference:
         """How two groups differ, by their places: paired by repeat, the first less the second."""
-        change = self.each[one] - self.each[other]
-        change = change[np.isfinite(change)]
-        low, high = mean_interval(change)
+        change = without_rounding(self.each[one] - self.each[other], self.each)
+        mean, low, high = (float(end) for end in difference_intervals(change, self.ratio))
         names = setting_text(self.groups[one]), setting_text(self.groups[other])
-        mean = float(change.mean()) if len(change) else float("nan")
-        return Difference(self.measure, *names, mean, low, high, len(change))
+        return Difference(self.measure, *names, mean, low, high, int(np.isfinite(change).sum()))
 
     def smoothed(self, count: int) -> "Means":
         """Each repeat's values smoothed along the first factor, and their means.
@@ -135,7 +142,7 @@ class Means:
         for rest in dict.fromkeys(rests):
             line = [one == rest for one in rests]
             each[line] = smoothed(each[line], count, axis=0)
-        mean, low, high = mean_intervals(each)
+        mean, low, high = mean_intervals(each, ratio=self.ratio)
         n = np.isfinite(each).sum(axis=1)
         return dataclasses.replace(
             self, each=each, mean=mean, low=low, high=high, n=n, smooth=count
@@ -146,7 +153,7 @@ class Means:
         import pandas as pd
 
         columns: dict[str, Any] = {name: [group[name] for group in self.groups] for name in self.by}
-        for name in ("mean", "low", "high", "n", "runs", "failed"):
+        for name in ("mean", "low", "high", "n", "runs", "failed", "without"):
             columns[name] = getattr(self, name)
         return pd.DataFrame(columns)
 
@@ -197,6 +204,11 @@ class Means:
         lines = [measure_text(self.measure), table(rows)]
         if len(self.groups) > _SHOWN:
             lines.append(f"… {len(self.groups):,} in all")
+        lines += [
+            f"{setting_text(self.groups[g])}: {self.without[g]:,} of {self.runs[g]:,} trials "
+            "without a value"
+            for g in np.flatnonzero(self.without)[:_SHOWN]
+        ]
         if self.smooth > 1:
             lines.append(f"smoothed over {self.smooth} values of {self.by[0]}")
         return "\n".join(lines)
@@ -204,13 +216,24 @@ class Means:
 
 def means_of(collected: Collected, measure: str, by: Sequence[str]) -> Means:
     """Means over repeats; see :meth:`secchi.experiments.result.Result.mean`."""
+    collected = collected.apart(by)
     groups, places = collected.grouped(by)
-    finals = collected.finals(measure)[:, :, None]
-    each = averaged(finals, places, len(groups))[:, :, 0]
-    mean, low, high = mean_intervals(each)
-    runs, failed = counts(collected, places, len(groups))
+    finals = collected.finals(measure)
+    each = averaged(finals[:, :, None], places, len(groups))[:, :, 0]
     n = np.isfinite(each).sum(axis=1)
-    return Means(measure, tuple(by), groups, each, mean, low, high, n, runs, failed)
+    runs, failed = counts(collected, places, len(groups))
+    return Means(
+        measure,
+        tuple(by),
+        groups,
+        each,
+        *mean_intervals(each, ratio=collected.ratio),
+        n,
+        runs,
+        failed,
+        runs - failed - tally(np.isfinite(finals), places, len(groups)),
+        collected.ratio,
+    )
 
 
 def _without(group: Mapping[str, Any], name: str) -> dict[str, Any]:

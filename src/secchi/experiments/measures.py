@@ -94,4 +94,27 @@ def measure_text(measure: str) -> str:
     return f"{_SPLITS[split]} {name.replace('_', ' ')}"
 
 
+def unit_fault(measure: str, factors: Sequence[str]) -> str | None:
+    """Why a loss cannot compare the values of some factors; None where it can.
+
+    Args:
+        measure: What is asked for.
+        factors: Those that change what losses are in units of.
+
+    >>> unit_fault("valid_rmse", ["slope"]), unit_fault("valid_loss", [])
+    (None, None)
+    >>> print(unit_fault("valid_loss", ["slope"]))
+    the validation loss is in units of the spread of the training rows, which is another one for \
+each slope: measure what is in units of its own, as with metrics=['rmse'], or scale no target \
+(target_scale 'none')
+    """
+    if not factors or measure not in (*LOSSES, GAP):
+        return None
+    return (
+        f"the {measure_text(measure)} is in units of the spread of the training rows, which is "
+        f"another one for each {' and '.join(factors)}: measure what is in units of its own, as "
+        "with metrics=['rmse'], or scale no target (target_scale 'none')"
+    )
+
+
 _SPLITS = {"train": "training", "valid": "validation"}

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from secchi.experiments.collected import Collected
 from secchi.experiments.measures import lower_is_better, measure_text, setting_text
 from secchi.files import finite
-from secchi.intervals import LEVEL, holm, mean_intervals
-from secchi.text import counted, decimals, number, table
+from secchi.intervals import (
+    LEVEL,
+    difference_intervals,
+    holm,
+    mean_intervals,
+    without_rounding,
+)
+from secchi.text import counted, decimals, names_of, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
 
 POWER = 0.8
 """How often so many repeats would show a difference that is there."""
+
+_MOST = 1000
+"""More repeats than this are not told apart: the formula takes too much for granted."""
 
 _SHOWN = 10
 """Settings in the printed table and in the figure."""
@@ -36,12 +45,13 @@ class Ranked:
         mean: Of the measure over the repeats; NaN where every trial failed.
         low: Lower end of the 95 % interval of the mean; NaN of two repeats or fewer.
         high: Upper end of it.
-        n: How many repeats the mean is of.
+        n: How many repeats the mean is of; each fold of a repeat counts as one.
         failed: How many of its trials failed, or have no number of this measure (r has none where
             all predictions are the same).
         behind: How much worse it is than the first, a mean over repeats; NaN where it is not
             compared.
-        behind_low: Lower end of the 95 % interval of that; of this setting alone.
+        behind_low: Lower end of the 95 % interval of that; of this setting alone. NaN where it is
+            behind by the same in every repeat, so that nothing is known of noise.
         behind_high: Upper end of it.
         p: How often chance would part them so far: the p-value of a paired t-test, corrected for
             how many settings are compared; NaN where nothing can be said.
@@ -71,6 +81,15 @@ class Ranked:
         """Whether the first leads it by no more than chance would; never where nothing is known."""
         return self.p >= 1 - LEVEL
 
+    @property
+    def more_text(self) -> str:
+        """How many more repeats would settle a tie, in words; nothing where none would."""
+        if self.more is None:
+            return ""
+        if self.more > _MOST:
+            return f"over {_MOST:,} more repeats"
+        return counted(self.more, "more repeat", "more repeats")
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values, whether it is tied among them."""
         return dataclasses.asdict(self) | {"setting": dict(self.setting), "tied": self.tied}
@@ -81,9 +100,10 @@ class Ranking:
     """Settings in order, the best first.
 
     Settings of which a trial failed, or has no number of the measure, come after all others, and
-    are not compared: what is left of them was chosen by chance. All others are compared over the
-    same repeats: those that all of them have, as some may not be finished yet. Where there is no
-    such repeat, those that lack one come after the others likewise.
+    are not compared: what is left of them was chosen by chance. So do those that have fewer than
+    half of the repeats that some other has, as they may not be finished yet. All others are
+    compared over the same repeats: those that all of them have. Where there is no such repeat,
+    those that lack one come after the others likewise.
 
     Attributes:
         measure: What they were ranked by.
@@ -106,6 +126,15 @@ class Ranking:
         return sum(not math.isnan(one.p) for one in self.settings)
 
     @property
+    def unknown(self) -> tuple[Ranked, ...]:
+        """Settings that are behind by the same in every repeat, of which noise says nothing."""
+        if self.repeats <= 2:
+            return ()
+        return tuple(
+            one for one in self.settings[1:] if math.isnan(one.p) and not math.isnan(one.behind)
+        )
+
+    @property
     def verdict(self) -> str:
         """One sentence: which is first, and which others it cannot be told from."""
         if not self.settings or math.isnan(self.settings[0].mean):
@@ -116,12 +145,13 @@ class Ranking:
         if not self.compared:
             return f"{first}; {self._silence()}"
         if not self.ties:
-            return f"{first}, beyond the noise"
+            others = names_of([one.name for one in self.unknown])
+            but = f"; but {others} differs by the same in every repeat" if others else ""
+            return f"{first}, beyond the noise{but}"
         nearest = self.ties[0]
-        would = "no number of repeats would part it from the next"
-        if nearest.more is not None:
-            repeats = counted(nearest.more, "more repeat", "more repeats")
-            would = f"about {repeats} would part it from the next"
+        would = f"{nearest.more_text or 'no number of repeats'} would part it from {nearest.name}"
+        if nearest.more is not None and nearest.more <= _MOST:
+            would = f"about {would}"
         ties = counted(len(self.ties), "other is", "others are")
         return f"{first}; {ties} within the noise of it, and {would}"
 
@@ -173,8 +203,10 @@ class Ranking:
         if one.failed:
             return f"{one.failed:,} without a number"
         if one.tied:
-            return "a tie" if one.more is None else f"a tie; {one.more:,} more repeats"
-        return ""
+            return f"a tie; {one.more_text}" if one.more_text else "a tie"
+        if one in self.unknown:
+            return "the same in every repeat"
+        return f"{one.n:,} of {self.repeats:,} repeats" if one.n < self.repeats else ""
 
     def _silence(self) -> str:
         """Why nothing is said of noise."""
@@ -182,6 +214,8 @@ class Ranking:
             return "with one repeat nothing can be said about noise"
         if self.repeats == 2:
             return "two repeats are too few to tell noise from a difference"
+        if self.unknown:
+            return "with the same difference in every repeat nothing can be said about noise"
         return "no other setting has a number in every repeat, so that none is compared"
 
 
@@ -205,6 +239,8 @@ def comparable(collected: Collected, measure: str) -> Comparable:
     there = collected.matrix(np.ones(len(collected.trials), dtype=np.bool_), absent=False)
     failed = (there & ~np.isfinite(values)).sum(axis=1)
     sound = failed == 0
+    count = there.sum(axis=1)
+    sound &= 2 * count >= count[sound].max(initial=0)
     common = there[sound].all(axis=0)
     if sound.any() and common.any():
         values = values[:, common]
@@ -217,13 +253,13 @@ def ranking_of(collected: Collected, measure: str) -> Ranking:
     """Rank all settings; see :meth:`secchi.experiments.result.Result.rank`."""
     sign = 1.0 if lower_is_better(measure) else -1.0
     values, failed, sound = comparable(collected, measure)
-    mean, low, high = mean_intervals(values)
+    mean, low, high = mean_intervals(values, ratio=collected.ratio)
     n = np.isfinite(values).sum(axis=1)
-    order = np.lexsort((sign * mean, ~sound, np.isnan(mean)))
+    order = np.lexsort((without_rounding(sign * mean, mean), ~sound, np.isnan(mean)))
     behind = sign * (values - values[order[0]]) if len(order) else values
     behind[~sound] = np.nan
     behind[order[:1]] = np.nan
-    compared = compare(behind)
+    compared = compare(behind, collected.ratio)
     found = tuple(
         Ranked(
             collected.settings[s],
@@ -232,14 +268,14 @@ def ranking_of(collected: Collected, measure: str) -> Ranking:
             float(high[s]),
             int(n[s]),
             int(failed[s]),
-            *(() if s == order[0] else _behind(compared, s)),
+            *(() if s == order[0] else _behind(compared, s, collected.folds)),
         )
         for s in order
     )
     return Ranking(measure, found, values.shape[1])
 
 
-def compare(behind: Array) -> tuple[Array, Array, Array, Array, Array]:
+def compare(behind: Array, ratio: float = 0.0) -> tuple[Array, Array, Array, Array, Array]:
     """Paired t-tests of many settings against the first, and what would settle those that tie.
 
     Two-sided p-values by Student's t, over the repeats that a setting shares with the first,
@@ -254,13 +290,15 @@ def compare(behind: Array) -> tuple[Array, Array, Array, Array, Array]:
     level a of the strictest step of the correction and with a power of 80 % (Guenther 1981, "Sample
     size formulas for normal theory t tests", The American Statistician 35(4), 243-244)::
 
-        n = (z(1 - a/2) + z(0.8))^2 s^2 / d^2 + z(1 - a/2)^2 / 2
+        n = 1 / (1 / m - ratio) + z(1 - a/2)^2 / 2,   m = (z(1 - a/2) + z(0.8))^2 s^2 / d^2
 
-    as if d and s were what they seem to be.
+    as if d and s were what they seem to be. Where repeats split the same rows, more of them tell
+    only so much: from m ratio = 1 on no number does.
 
     Args:
         behind: How much worse each setting is in each repeat, (settings, repeats); NaN where
             nothing is compared.
+        ratio: As for :func:`secchi.intervals.mean_intervals`.
 
     Returns:
         The mean difference of each setting, both ends of its interval, its corrected p-value, and
@@ -268,26 +306,33 @@ def compare(behind: Array) -> tuple[Array, Array, Array, Array, Array]:
     """
     from scipy import stats
 
-    mean, low, high = mean_intervals(behind)
+    found, low, high = difference_intervals(behind, ratio)
+    mean = without_rounding(found, behind)
     n = np.isfinite(behind).sum(axis=1)
-    known = n > 2
-    freedom = np.where(known, n - 1, 1)
-    error = (high - mean) / stats.t.ppf((1 + LEVEL) / 2, freedom)
+    known = (n > 2) & (np.isfinite(high) | (mean == 0))
+    freedom = np.where(n > 2, n - 1, 1)
+    error = (high - found) / stats.t.ppf((1 + LEVEL) / 2, freedom)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(mean == 0, 0.0, np.abs(mean) / error)
-        spread = error * np.sqrt(n) / np.abs(mean)
+        spread = error / np.sqrt(1 / n + ratio) / np.abs(mean)
     p = holm(np.where(known, 2 * stats.t.sf(t, freedom), np.nan))
     level = (1 - LEVEL) / max(1, int(known.sum()))
     z = stats.norm.isf(level / 2)
-    needed = np.ceil((z + stats.norm.ppf(POWER)) ** 2 * spread**2 + z**2 / 2)
+    apart = (z + stats.norm.ppf(POWER)) ** 2 * spread**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        overlapping = np.where(apart * ratio < 1, apart / (1 - apart * ratio), np.inf)
+    needed = np.ceil(overlapping + z**2 / 2)
     return mean, low, high, p, np.maximum(needed - n, 1.0)
 
 
-def _behind(compared: tuple[Array, ...], s: int) -> tuple[float, float, float, float, int | None]:
+def _behind(
+    compared: tuple[Array, ...], s: int, folds: int
+) -> tuple[float, float, float, float, int | None]:
     mean, low, high, p, more = (float(each[s]) for each in compared)
     tied = p >= 1 - LEVEL
     mean = max(mean, 0.0)  # by rounding it can be below, where two means are equal
-    return mean, low, high, p, int(more) if tied and math.isfinite(more) else None
+    settles = tied and math.isfinite(more)
+    return mean, low, high, p, math.ceil(more / folds) if settles else None
 
 
 def _numbers(one: Ranked) -> dict[str, Any]:

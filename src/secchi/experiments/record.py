@@ -1,7 +1,7 @@
 """The data, the model and the factors of an experiment, to and from its record."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from secchi.data.label_values import plain
@@ -45,25 +45,25 @@ def fingerprint_of(data: Any) -> str:
     return joint.hexdigest()
 
 
-def data_from(document: Mapping[str, Any], faults: list[str]) -> tuple[Any, dict[str, Any]]:
-    """The data of a record, and the options of made-up rows."""
+def data_from(document: Mapping[str, Any], faults: list[str]) -> Any:
+    """The data of a record."""
     if "made" in document:
         fields = dict(document["made"])
         kind = fields.pop("name")
         if kind in SYNTHETIC:
-            return SYNTHETIC[kind](**fields), dict(document["options"])
+            return SYNTHETIC[kind](**fields)
         faults.append(f"its rows are made up by {kind}, one of your own: give it as data")
-        return None, {}
+        return None
     if not document.get("source"):
         faults.append(f"{document['name']} was not read from a file: give it as data")
-        return None, {}
+        return None
     data = TableData.read_again(document["source"])
     if fingerprint_of(data) != document["fingerprint"]:
         raise DataError(
             f"{document['source']['path']} has changed since: its rows, or how they are parted, "
             "are others; give data to take it as it is"
         )
-    return data, {}
+    return data
 
 
 def model_from(document: Mapping[str, Any], faults: list[str]) -> Any:
@@ -89,3 +89,16 @@ def vary_from(
             vary[name], wrong = read(name, form)
             faults += wrong
     return vary
+
+
+def without(document: Mapping[str, Any], names: Container[str]) -> dict[str, Any]:
+    """A record without what stands under some names, at whatever depth.
+
+    >>> without({"training": {"lr": 0.1, "epochs": 5}, "seed": 0}, ["lr"])
+    {'training': {'epochs': 5}, 'seed': 0}
+    """
+    return {
+        name: without(value, names) if isinstance(value, Mapping) else value
+        for name, value in document.items()
+        if name not in names
+    }

@@ -6,15 +6,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secchi.errors import DataError
+from secchi.errors import DataError, SpecError
 from secchi.experiments.best import Best, best_of
 from secchi.experiments.collected import Collected
 from secchi.experiments.curves import MeanCurves, mean_curves
 from secchi.experiments.effects import Effects, effects_of
-from secchi.experiments.failures import Failures, failures_of
+from secchi.experiments.failures import Failures, failures_of, refusals
 from secchi.experiments.frames import final_frame, whole_frame, write_parquet
 from secchi.experiments.means import Means, means_of
-from secchi.experiments.measures import GAP, check_factors, check_measure
+from secchi.experiments.measures import GAP, check_factors, check_measure, unit_fault
 from secchi.experiments.ranking import Ranking, ranking_of
 from secchi.experiments.replay import Replay, replayed
 from secchi.text import counted
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from secchi.experiments.experiment import Experiment
     from secchi.experiments.trials import Finished, Trial
 
+_USUAL_RATIO = 1 / 4
+"""Validating rows by training rows of a table that is parted as usual."""
+
 
 class Result:
     """The finished trials of an experiment.
@@ -37,8 +40,11 @@ class Result:
     first metric, or the validation loss where there is none. Of each trial it is that of the epoch
     that was kept, else of the last.
 
-    Trials that failed (their loss was no longer a number, or there was no memory) are in the
-    tables, are left out of every mean, and are counted beside it.
+    Trials that failed (their loss was no longer a number, there was no memory, or they could not be
+    trained at all) are in the tables, are left out of every mean, and are counted beside it.
+
+    Losses of numbers are in units of the spread of the training rows, so that those of settings
+    with other training rows, or other ways to scale, cannot be compared: this is refused.
 
     Args:
         document: The experiment as plain values, as ``Experiment.to_dict`` gives it.
@@ -53,7 +59,7 @@ class Result:
     >>> from secchi.training.history import Outcome
     >>> import numpy as np
     >>> def made(lr, repeat):
-    ...     loss = np.array([1.0, 0.5 + lr + 0.01 * repeat])
+    ...     loss = np.array([1.0, 0.5 + lr + 0.1 * lr * repeat])
     ...     curve = Curve(loss, loss, {}, Outcome.COMPLETED, 2, None)
     ...     return Finished(Trial({"lr": lr}, repeat), curve, None, 0.1)
     >>> result = Result({"name": "toy"}, [made(lr, r) for r in range(3) for lr in (0.1, 0.2)])
@@ -61,7 +67,7 @@ class Result:
     toy: 6 trials (2 settings × 3 repeats), none failed
     best of 2 settings: lr = 0.1
     validation loss: 0.6100 (95 % interval 0.5852 to 0.6348), 3 repeats
-    ahead of the next, lr = 0.2, by 0.1000 (95 % interval 0.1000 to 0.1000): beyond the noise
+    ahead of the next, lr = 0.2, by 0.1100 (95 % interval 0.0852 to 0.1348): beyond the noise
     after choosing, without its luck: 0.6100 (optimism 0.0000); the luck of these validation rows \
 stays in it
     """
@@ -152,9 +158,11 @@ stays in it
                 every factor.
 
         Raises:
-            SpecError: There is no such measure or factor.
+            SpecError: There is no such measure or factor; or it is a loss, in other units for each
+                group.
         """
-        return means_of(self._collected, self._measure(measure), self._by(by))
+        by = self._by(by)
+        return means_of(self._collected, self._compared(measure, by), by)
 
     def curves(self, measure: str | None = None, *by: str) -> MeanCurves:
         """Means over repeats after every epoch; arguments as of :meth:`mean`."""
@@ -180,20 +188,23 @@ stays in it
         at :func:`secchi.experiments.ranking.compare`. With fewer than three repeats nothing is said
         about noise.
         """
-        return ranking_of(self._collected, self._measure(measure))
+        return ranking_of(self._collected, self._compared(measure))
 
     def best(self, measure: str | None = None) -> Best:
         """The best setting, by how much it leads, and how much of its score is luck.
 
-        A setting that has a number in every repeat, where there is one. The best of many looks better than
-        it is, for it was chosen by the same scores: choosing on all repeats but one and scoring on
-        that one tells by how much. Where all repeats have the same validation rows, what choosing
-        gained on those rows stays in the score; ``resplit=True`` takes it out.
+        A setting that has a number in every repeat, where there is one. The best of many looks
+        better than it is, for it was chosen by the same scores: choosing on all repeats but one and
+        scoring on that one tells by how much. Where all repeats have the same validation rows, what
+        choosing gained on those rows stays in the score; ``resplit=True`` or folds take it out.
+        What choosing the epoch gained, by early stopping or ``keep_best``, stays in any case.
+        Intervals count that splits of the same rows have most of them in common
+        (:func:`secchi.intervals.mean_intervals`).
 
         Raises:
             DataError: No trial came to an end.
         """
-        found = best_of(self._collected, self._measure(measure), self._same_rows)
+        found = best_of(self._collected, self._compared(measure), self._same_rows)
         if found is None:
             raise DataError("no trial came to an end, so none is best; result.failures() says more")
         return found
@@ -203,7 +214,7 @@ stays in it
 
         The formulas stand at :func:`secchi.experiments.variance.variance_of`.
         """
-        return effects_of(self._collected, self._measure(measure))
+        return effects_of(self._collected, self._compared(measure))
 
     def replay(self, trial: "int | Trial") -> Replay:
         """Train a trial alone, by the ordinary loop, and compare it with what was kept.
@@ -275,13 +286,14 @@ stays in it
     def __str__(self) -> str:
         collected = self._collected
         what = counted(len(collected.settings), "setting", "settings")
-        repeats = counted(len(collected.repeats), "repeat", "repeats")
         failed = "" if self.failed else ", none failed"
         name = self.document.get("name") or "experiment"
         trials = counted(len(self), "trial", "trials")
-        lines = [f"{name}: {trials} ({what} × {repeats}){failed}"]
+        lines = [f"{name}: {trials} ({what} × {collected.repeats_text}){failed}"]
         if self.failed:
-            lines.append(self._failing().verdict)
+            lines += [self._failing().verdict, *refusals(collected)]
+        if fault := self._unit_fault(self._measure(None), self.factors):
+            return "\n".join([*lines, fault])
         found = best_of(collected, self._measure(None), self._same_rows) if len(self) else None
         return "\n".join([*lines, *([] if found is None else [str(found)])])
 
@@ -294,13 +306,33 @@ stays in it
 
     @cached_property
     def _collected(self) -> Collected:
-        return Collected.of(self.finished)
+        return Collected.of(self.finished, self._ratio)
 
     @property
     def _same_rows(self) -> bool:
         """Whether every repeat has the same validation rows."""
-        made = "made" in self.document.get("data", ())
-        return not (made or self.document.get("resplit", False))
+        return not (self._made or self.document.get("resplit") or self.document.get("folds"))
+
+    @property
+    def _made(self) -> bool:
+        return "made" in self.document.get("data", ())
+
+    @property
+    def _ratio(self) -> float:
+        """Validating rows by training rows, where repeats or folds part the same rows anew; else 0.
+
+        The record does not hold it: without the experiment it is that of the usual split.
+        """
+        folds: int | None = self.document.get("folds")
+        if folds is not None:
+            return 1 / (folds - 1)
+        if self._made or self._same_rows:
+            return 0.0
+        if self.experiment is None:
+            return _USUAL_RATIO
+        table = self.experiment.tables().of({}, 0)
+        ratio: float = len(table.labels("valid")) / len(table.labels("train"))
+        return ratio
 
     def _measure(self, measure: str | None) -> str:
         known = self._collected.measures
@@ -309,6 +341,17 @@ stays in it
             return metrics[0] if metrics else "valid_loss"
         check_measure(measure, known)
         return measure
+
+    def _compared(self, measure: str | None, by: Sequence[str] | None = None) -> str:
+        """A measure that settings, or groups of them by some factors, can be compared by."""
+        measure = self._measure(measure)
+        if fault := self._unit_fault(measure, self.factors if by is None else by):
+            raise SpecError("these trials cannot be compared so", [fault])
+        return measure
+
+    def _unit_fault(self, measure: str, by: Sequence[str]) -> str | None:
+        names = [name for name in self.document.get("loss_units", ()) if name in by]
+        return unit_fault(measure, names)
 
     def _by(self, by: tuple[str, ...]) -> tuple[str, ...]:
         return self._checked(by) or self._collected.varied

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secchi.cohort.curve import Curve
-from secchi.cohort.loop import train_members
+from secchi.cohort.loop import Done, train_members
+from secchi.cohort.member import Member
 from secchi.cohort.plan import plan
 from secchi.console import Console
-from secchi.errors import SecchiError, SpecError
-from secchi.experiments.experiment_plan import ExperimentPlan as ExperimentPlan
-from secchi.experiments.experiment_plan import plan_of as plan_of
+from secchi.errors import DataError, SecchiError, SpecError
 from secchi.experiments.result import Result
 from secchi.experiments.shares import Pace, members_that_fit
 from secchi.experiments.store import Store, absolute
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from secchi.data.folders import Progress
     from secchi.experiments.experiment import Experiment
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 """Between two looks at what other processes have left."""
 
 
@@ -43,7 +42,8 @@ def run(
 
     Whatever ends this process, the same call goes on from the last share of trials that was kept,
     which takes about two seconds. Several processes can run the same experiment on one file: they
-    share the trials, and each returns when all are finished.
+    share the trials, and each returns when all are finished. A trial that cannot be trained, such
+    as one of too few rows, is kept as refused with the reason, and the others go on.
 
     Args:
         experiment: What to train.
@@ -117,6 +117,7 @@ class _Run:
         self._option = option
         self._tables = experiment.tables()
         self._pace = Pace(threads)
+        self._beside = 0
         self._waits_for: list[str] = []
 
     def go_on(self) -> None:
@@ -143,38 +144,62 @@ class _Run:
 
     def _train_some(self, free: Sequence[str], done: int, show: "Progress | None") -> None:
         """Claim a share of the trials that are free, train it and keep it."""
-        processes = 1 + len(self._store.others())  # towards the end each should find something
-        most = max(self._pace.least, math.ceil(len(free) / processes))
+        most = max(self._pace.least, math.ceil(len(free) / (1 + self._others())))
         trials = [
             self._trials[key] for key in self._store.claim(free[: min(self._pace.size, most)])
         ]
         if not trials:
             return  # another process was faster
-        metrics, device = self._experiment.metrics, self._experiment.device
-        members = members_that_fit(self._experiment, trials, self._tables)
-        planned = plan(members, metrics)
+        try:
+            members = members_that_fit(self._experiment, trials, self._tables)
+        except (DataError, SpecError) as error:
+            self._store.finish([Finished.refused(trials[0], error)])
+            self._store.release(trial.key for trial in trials[1:])
+            return
+        planned = plan(members, self._experiment.metrics)
         in_step = bool(planned.cohorts)
         count = self._pace.cut(len(members), planned.seconds, in_step=in_step)
         estimated = planned.seconds * count / len(members)
         if count < len(trials):
             self._store.release(trial.key for trial in trials[count:])
-        ended: list[tuple[int, Curve]] = []
+        ended: dict[int, Curve] = {}
+        refused: list[Finished] = []
 
         def note(place: int, curve: Curve) -> None:
-            ended.append((place, curve))
+            ended[place] = curve
             if show:
-                show(done + len(ended), len(self._trials))
+                show(done + len(ended) + len(refused), len(self._trials))
 
         start = time.perf_counter()
         try:
-            train_members(members[:count], metrics, threads=self._threads, device=device, done=note)
+            self._train(members[:count], note)
+        except (DataError, SpecError):  # of one that cannot be trained, and nothing says of which
+            for place in sorted(set(range(count)) - ended.keys()):
+                try:
+                    note(place, *self._train([members[place]]))
+                except (DataError, SpecError) as error:
+                    refused.append(Finished.refused(trials[place], error))
         finally:  # an interruption keeps what has ended
             seconds = time.perf_counter() - start
             reasons, each = dict(planned.alone), seconds / max(len(ended), 1)
-            self._store.finish(
-                Finished(trials[place], curve, reasons.get(place), each) for place, curve in ended
+            trained = (
+                Finished(trials[place], curve, reasons.get(place), each)
+                for place, curve in ended.items()
             )
+            self._store.finish([*trained, *refused])
         self._pace.note(count, estimated, seconds)
+
+    def _train(self, members: Sequence[Member], note: Done | None = None) -> list[Curve]:
+        metrics, device = self._experiment.metrics, self._experiment.device
+        return train_members(members, metrics, threads=self._threads, device=device, done=note)
+
+    def _others(self) -> int:
+        """How many processes are at work beside this one, so that each finds something at the end.
+
+        One that is between two shares holds nothing at that moment, and counts if it did before.
+        """
+        before, self._beside = self._beside, len(self._store.others())
+        return max(before, self._beside)
 
     def _wait(self, left: int) -> None:
         """Wait a moment for other processes, and say so where that is news."""

@@ -1,9 +1,9 @@
 """In what two experiments differ, in words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-EXTENDED = ("vary", "repeats", "design", "samples", "name")
+EXTENDED = ("vary", "repeats", "design", "samples", "name", "loss_units")
 """Parts of an experiment that say which trials it has, not what a trial is."""
 
 
@@ -12,17 +12,23 @@ def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]
 
     Args:
         kept: The experiment in a file, as plain JSON values.
-        wanted: Another one, likewise.
+        wanted: Another one, likewise, whose trials are not the same ones.
+
+    Returns:
+        At least one: what is not in the values is in a model or a loss of one's own.
 
     >>> kept = {"training": {"lr": 0.1, "seed": 0}, "repeats": 5}
     >>> differences(kept, {"training": {"lr": 0.2, "seed": 0}, "repeats": 9})
     ['training.lr is 0.2 and was 0.1']
     """
-    return [
-        _ROWS if name == "data.fingerprint" else f"{name} is {_short(new)} and was {_short(old)}"
-        for name, old, new in _differing(kept, wanted)
-        if name.split(".")[0] not in EXTENDED
+    old, new = (tuple(each.get("vary", ())) for each in (kept, wanted))
+    factors = [f"what varies is {_told(new)} and was {_told(old)}"] if set(old) != set(new) else []
+    values = [
+        _ROWS if name == "data.fingerprint" else f"{name} is {_short(now)} and was {_short(before)}"
+        for name, before, now in _differing(kept, wanted)
+        if name.split(".")[0] not in EXTENDED and name.rpartition(".")[2] not in {*old} & {*new}
     ]
+    return [*factors, *values] or [_OWN]
 
 
 def _differing(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -41,7 +47,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
+def _told(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nothing"
+
+
 _ROWS = "the rows of the data are others"
+
+_OWN = "its model or its loss is another one of the same name: its weights or its code"
 
 _LONGEST = 60
 """Characters of a value in a message."""

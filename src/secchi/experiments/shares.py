@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from secchi.cohort.member import Member
+from secchi.errors import DataError, SpecError
 
 if TYPE_CHECKING:
     from secchi.experiments.experiment import Experiment
@@ -26,12 +27,22 @@ def members_that_fit(
         experiment: What the trials are of.
         trials: At least one; that one's network is given however much it takes.
         tables: What they learn from.
+
+    Raises:
+        DataError: The first one cannot be trained: its rows cannot be had. Where it is a later
+            one, those before it are given.
+        SpecError: Likewise.
     """
     members: list[Member] = []
     seen: set[int] = set()
     total = 0
     for trial in trials:
-        member = experiment.member(trial, tables)
+        try:
+            member = experiment.member(trial, tables)
+        except (DataError, SpecError):
+            if members:
+                break
+            raise
         total += _FLOAT * member.training.epochs * (_LOSSES + len(experiment.metrics))
         if id(member.table) not in seen:
             seen.add(id(member.table))

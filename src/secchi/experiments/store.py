@@ -179,7 +179,7 @@ class Store:
         """Keep what became of trials, all of them or, where that fails, none."""
         rows = [curve_row(each) for each in finished]
         with self._file.writing() as file:
-            file.executemany("INSERT OR IGNORE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            file.executemany(f"INSERT OR IGNORE INTO curves VALUES ({_marks(9)})", rows)
             file.executemany(
                 "UPDATE trials SET state = 'finished', session = ? "
                 "WHERE key = ? AND state != 'finished'",
@@ -273,15 +273,19 @@ class Store:
         return self._fetch([key])[0].curve
 
     def _fetch(self, keys: Sequence[str]) -> list[Finished]:
-        marks = ", ".join("?" * len(keys))
         query = (
-            "SELECT key, setting, repeat, outcome, steps, kept, metrics, block, alone, seconds "
-            f"FROM trials JOIN curves USING (key) WHERE key IN ({marks})"
+            "SELECT key, setting, repeat, outcome, steps, kept, metrics, block, alone, seconds, "
+            f"fault FROM trials JOIN curves USING (key) WHERE key IN ({_marks(len(keys))})"
         )
+        state = "SELECT state FROM trials WHERE key = ?"
         with self._file.reading() as file:
             rows = {key: (row[:2], row[2:]) for key, *row in file.execute(query, keys)}
-        if missing := [key for key in keys if key not in rows]:
-            raise SecchiError(f"the trial {missing[0]} is not finished; run the experiment again")
+            for key in keys:
+                if key in rows:
+                    continue
+                if file.execute(state, (key,)).fetchone() == ("finished",):
+                    raise self._file.damaged(f"the curve of the trial {key} is missing")
+                raise SecchiError(f"the trial {key} is not finished; run the experiment again")
         try:
             return [finished_trial(*rows[key]) for key in keys]
         except (ValueError, KeyError) as error:
@@ -291,6 +295,10 @@ class Store:
 def absolute(path: str | os.PathLike[str]) -> Path:
     """Where a store is, whatever folder the process goes to."""
     return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _marks(number: int) -> str:
+    return ", ".join("?" * number)
 
 
 def _versions() -> dict[str, str]:
@@ -303,9 +311,9 @@ def _versions() -> dict[str, str]:
 
 
 def _other_experiment(path: Path | None, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    found = differences(kept, wanted) or ["what it is made of is not the same"]
+    found = "; ".join(differences(kept, wanted))
     return (
-        f"another experiment is in {path}: {'; '.join(found)}; give the store another name, or "
+        f"another experiment is in {path}: {found}; give the store another name, or "
         "fresh=True (--fresh) to start anew"
     )
 

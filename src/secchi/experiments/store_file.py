@@ -5,7 +5,7 @@
     experiment   document, fingerprint, made                       one row
     sessions     id, host, space, pid, started, beat, versions     each process at work on it
     trials       key, number, setting, repeat, state, session      state: waiting, held, finished
-    curves       key, outcome, steps, kept, metrics, block, alone, seconds
+    curves       key, outcome, steps, kept, metrics, block, alone, seconds, fault
 
 There is a commit every few seconds, so that a write-ahead log would bring nothing.
 """
@@ -177,7 +177,7 @@ _LAYOUT = Layout(
         "CREATE INDEX trials_by_state ON trials (state, number)",
         """CREATE TABLE curves (
             key TEXT PRIMARY KEY, outcome TEXT, steps INTEGER, kept INTEGER, metrics TEXT,
-            block BLOB, alone TEXT, seconds REAL
+            block BLOB, alone TEXT, seconds REAL, fault TEXT
         )""",
     ),
     "give the store another name",

@@ -36,7 +36,7 @@ class Tables:
 
     Args:
         data: A table, the specification of made-up rows, or the features of pictures.
-        seed: Names what is drawn.
+        seed: Names what is drawn; a split that is taken as it came, and its folds, are not.
         resplit: Whether rows are parted anew for each repeat; into other folds, where there are
             any.
         folds: How many; None has the split as it came.
@@ -125,16 +125,13 @@ class Tables:
         if isinstance(data, Synthetic):
             fields = {name: setting[name] for name in self._fields if name in setting}
             what = dataclasses.replace(data, **fields)
-            options = self._options | scales
-            return TableData.made(what, **{"seed": self._seed, "repeat": repeat, **options})
+            return TableData.made(what, self._seed, repeat, **(self._options | scales))
         if scales and isinstance(data, TableData):
             data = data.scaled(**scales)
         if not self._resplit:
             return data
-        if self._folds is None:
-            return data.resplit(repeat=repeat)
-        # Folds follow from the seed alone.
-        return data.resplit(seed=stream_seed(self._seed, "folds", repeat))
+        # Folds follow from the seed of a table alone, so the repeat has to be in it.
+        return data.resplit(seed=stream_seed(self._seed, "split", repeat))
 
 
 def rows_of_share(fraction: float, rows: int) -> int:

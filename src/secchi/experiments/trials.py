@@ -49,19 +49,36 @@ class Trial:
 
 
 class Finished(NamedTuple):
-    """A trial that was trained.
+    """A trial that was trained, or that cannot be.
 
     Attributes:
         trial: Which.
-        curve: What is kept of its training.
+        curve: What is kept of its training; without epochs where it cannot be trained.
         alone: Why it trained alone; None where it trained with others.
-        seconds: What it took; of those that trained together, its share.
+        seconds: What it took on average, of those that were trained between two commits.
+        fault: Why it cannot be trained; None where it can.
     """
 
     trial: Trial
     curve: "Curve"
     alone: str | None
     seconds: float
+    fault: str | None = None
+
+    @classmethod
+    def refused(cls, trial: Trial, error: Exception) -> "Finished":
+        """A trial that cannot be trained, such as one with too few rows for batch normalisation.
+
+        >>> Finished.refused(Trial({"train_fraction": 0.001}, 0), ValueError("one row")).fault
+        'one row'
+        """
+        import numpy as np
+
+        from secchi.cohort.curve import Curve
+        from secchi.training.history import Outcome
+
+        none = np.empty(0)
+        return cls(trial, Curve(none, none, {}, Outcome.REFUSED, 0, None), None, 0.0, str(error))
 
 
 def trials_of(settings: Iterable[Setting], repeats: int) -> tuple[Trial, ...]:

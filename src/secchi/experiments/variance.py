@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from secchi.experiments.settings import canonical
 _BINS = 5
 """Into how many groups a number is cut that has too many values."""
 
-_ROUNDS = 300
-"""Rounds at most in which the terms of a fit are found; one is enough where nothing is missing."""
+_ROUNDING = 1e-12
+"""A sum of squares that is no more of the whole than this is nothing."""
 
 Array = NDArray[np.float64]
 
@@ -28,8 +28,9 @@ class Part:
 
     Attributes:
         share: Of the whole.
-        freedom: Its degrees of freedom.
-        p: The p-value of its F-test, not corrected; NaN where there is nothing to test against.
+        freedom: Its degrees of freedom; 0 where the design does not tell it from the others.
+        p: The p-value of its F-test, not corrected; NaN where there is nothing to test, or nothing
+            to test against.
     """
 
     share: float
@@ -56,53 +57,84 @@ class Variance:
     means: Array
 
 
-def variance_of(values: Array, codes: Sequence[Places]) -> Variance:
+class _Squares(NamedTuple):
+    """A sum of squares with its degrees of freedom."""
+
+    sum: float
+    freedom: int
+
+    @property
+    def mean(self) -> float:
+        return self.sum / self.freedom if self.freedom > 0 else math.nan
+
+
+class _Effect(NamedTuple):
+    """What a term adds to a fit, and what that fit leaves among the settings."""
+
+    gained: _Squares
+    left: _Squares
+
+
+def variance_of(
+    values: Array, codes: Sequence[Places], coarse: bool = False, ratio: float = 0.0
+) -> Variance:
     """Analysis of variance over settings and repeats.
 
     The settings' means (weighted by their number of trials) are fitted by least squares with a term
     for each value of each factor. A factor's sum of squares is what the fit loses without it; that
-    of two factors is what it gains by a term for each pair of their values. Shares are of the sum
-    of squares of all trials about their mean (eta squared); in a balanced grid they are those of
-    the ordinary analysis of variance, and with the rest they add up to 1.
+    of two factors is what it gains by a term for each pair of their values; degrees of freedom are
+    what the rank of the fit loses or gains. Shares are of the sum of squares of all trials about
+    their mean (eta squared); in a balanced grid they are those of the ordinary analysis of
+    variance, and with the rest they add up to 1.
 
     The noise is what moves settings apart from one repeat to the next: the residual of
     settings × repeats, with (settings - 1) (repeats - 1) degrees of freedom where nothing is
-    missing. F is a sum of squares over its degrees of freedom, divided by that of the noise. With
-    one repeat the residual of the fit of all factors stands for the noise, and interactions are
-    part of it: they are not tested. F-tests take the noise to be as large in every setting.
+    missing. F is a sum of squares over its degrees of freedom, divided by that of the noise; where
+    the repeats are splits of the same rows, that of the noise counts 1 + repeats × ratio times
+    (:func:`secchi.intervals.mean_intervals`). With one repeat the residual of the fit of all
+    factors stands for the noise, and interactions are part of it: they are not tested. F-tests take
+    the noise to be as large in every setting.
+
+    Where neighbouring values share a level, what moves settings within a level is spread over all
+    effects. Each is then tested against the larger of the noise and what its own fit leaves among
+    the settings, as mean squares, and is not tested where it leaves no degrees of freedom.
 
     Args:
         values: (settings, repeats), NaN where there is none; every setting has one at least.
         codes: The level of each setting for each factor, (settings,) each.
+        coarse: Whether neighbouring values share a level.
+        ratio: Validating rows by training rows of repeats that split the same rows; else 0.
     """
     if not len(values):
         return Variance((), 0.0, 0.0, True, np.empty(0))
     setting, repeat = np.nonzero(np.isfinite(values))
     each = values[setting, repeat]
-    grand, ones = each.mean(), np.ones(len(each))
-    own, moves = _fitted(each - grand, ones, [setting, repeat])
+    grand = each.mean()
+    moves, around, rank = _fit(each - grand, np.ones(len(each)), setting, [repeat])
+    moves -= moves[repeat].mean()
     weights = np.bincount(setting).astype(np.float64)
+    means = np.bincount(setting, each - moves[repeat]) / weights
     total = float(((each - grand) ** 2).sum())
-    noise = float(((each - grand - own[setting] - moves[repeat]) ** 2).sum())
-    freedom = len(each) - len(values) - len(np.unique(repeat)) + 1
+    overlap = 1 + len(np.unique(repeat)) * ratio
+    noise = _Squares(overlap * float((around**2).sum()), len(each) - rank)
 
-    sums, residual = _sums(own, weights, codes)
-    tested = len(sums)
-    if freedom <= 0:
-        spent = sum(df for _, df in sums[: len(codes)])
-        noise, freedom, tested = residual, len(values) - 1 - spent, len(codes)
+    effects = _effects(means - grand, weights, codes)
+    tested = len(effects)
+    if noise.freedom <= 0 and effects:
+        noise, tested = effects[0].left, len(codes)
     parts = tuple(
         Part(
-            _share(squares, total),
-            df,
-            _p(squares, df, noise, freedom, total) if place < tested else math.nan,
+            _share(effect.gained.sum, total),
+            effect.gained.freedom,
+            _p(effect.gained, [noise, effect.left] if coarse else [noise], total)
+            if place < tested
+            else math.nan,
         )
-        for place, (squares, df) in enumerate(sums)
+        for place, effect in enumerate(effects)
     )
     repeats = _share(float((moves[repeat] ** 2).sum()), total)
     rest = 1 - sum(part.share for part in parts) - repeats if total > 0 else 0.0
-    balanced = _balanced(np.isfinite(values), codes)
-    return Variance(parts, repeats, max(rest, 0.0), balanced, own + grand)
+    return Variance(parts, repeats, max(rest, 0.0), _balanced(np.isfinite(values), codes), means)
 
 
 def levels(columns: Sequence[Sequence[Any]], repeats: int) -> tuple[list[Places], list[bool]]:
@@ -134,6 +166,27 @@ def levels(columns: Sequence[Sequence[Any]], repeats: int) -> tuple[list[Places]
     return codes, cut
 
 
+def entangled(codes: Sequence[Places]) -> list[list[int]]:
+    """Which factors cannot be told apart, for where one has the same level, so have the others.
+
+    Returns:
+        The places of the factors in groups; the first of each is the one from which the others
+        follow.
+
+    >>> entangled([np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), np.array([1, 0, 1, 0])])
+    [[0, 2], [1]]
+    """
+    groups: list[list[int]] = []
+    for place in sorted(range(len(codes)), key=lambda place: -_freedom(codes[place])):
+        for group in groups:
+            if _freedom(_joint([codes[group[0]], codes[place]])) == _freedom(codes[group[0]]):
+                group.append(place)
+                break
+        else:
+            groups.append([place])
+    return sorted(groups, key=min)
+
+
 def _codes(column: Sequence[Any]) -> Places:
     """The place of each value among those that differ, in the order in which they appear."""
     keys = [canonical(value) for value in column]
@@ -141,49 +194,59 @@ def _codes(column: Sequence[Any]) -> Places:
     return np.array([order[key] for key in keys], dtype=np.intp)
 
 
-def _sums(
-    values: Array, weights: Array, codes: Sequence[Places]
-) -> tuple[list[tuple[float, int]], float]:
-    """The sum of squares and degrees of freedom of each factor and pair, and the residual."""
+def _effects(values: Array, weights: Array, codes: Sequence[Places]) -> list[_Effect]:
+    """What each factor and each pair adds to a fit of the settings."""
+    total = float((weights * values**2).sum())
 
-    def explained(terms: Sequence[Places]) -> float:
-        effects = _fitted(values, weights, terms)
-        fit = sum((e[t] for e, t in zip(effects, terms, strict=True)), np.zeros(len(values)))
-        return float((weights * fit**2).sum())
+    def fitted(terms: Sequence[Places]) -> tuple[float, int]:
+        """The sum of squares of a fit, and its rank."""
+        constant = np.zeros(len(values), dtype=np.intp)
+        largest, *others = sorted([*terms, constant], key=_freedom, reverse=True)
+        _, left, rank = _fit(values, weights, largest, others)
+        return total - float((weights * left**2).sum()), rank
 
-    whole = explained(codes)
-    sums = []
-    for place, code in enumerate(codes):
-        without = explained([*codes[:place], *codes[place + 1 :]])
-        sums.append((whole - without, _freedom(code)))
-    for one, other in itertools.combinations(codes, 2):
-        pair = np.unique(np.stack([one, other]), axis=1, return_inverse=True)[1]
-        beyond = _freedom(pair) - _freedom(one) - _freedom(other)
-        sums.append((explained([*codes, pair]) - whole, beyond))
-    return sums, float((weights * values**2).sum()) - whole
+    def effect(less: tuple[float, int], more: tuple[float, int]) -> _Effect:
+        gained = _Squares(more[0] - less[0], more[1] - less[1])
+        return _Effect(gained, _Squares(max(total - more[0], 0.0), len(values) - more[1]))
+
+    whole = fitted(codes)
+    found = [effect(fitted([*codes[:i], *codes[i + 1 :]]), whole) for i in range(len(codes))]
+    for i, j in itertools.combinations(range(len(codes)), 2):
+        # A term for each pair has those of both factors in it.
+        others = [code for place, code in enumerate(codes) if place not in (i, j)]
+        found.append(effect(whole, fitted([_joint([codes[i], codes[j]]), *others])))
+    return found
 
 
-def _fitted(values: Array, weights: Array, terms: Sequence[Places]) -> list[Array]:
-    """The effects of the levels of each term, by least squares.
+def _fit(
+    values: Array, weights: Array, first: Places, others: Sequence[Places]
+) -> tuple[Array, Array, int]:
+    """Least squares with a term for each level of several codes.
 
-    Each term in turn is given the weighted mean of what the others leave (backfitting: Buja, Hastie
-    and Tibshirani 1989, "Linear smoothers and additive models", Annals of Statistics 17(2),
-    453-510), until nothing moves.
+    Those of the first, which may have many levels, are taken out as means, so that the matrix has
+    columns for the others alone (Frisch and Waugh 1933).
+
+    Returns:
+        The effects of the others' levels, one after another; what is left of the values; the rank.
     """
-    effects = [np.zeros(int(term.max()) + 1) for term in terms]
-    sizes = [np.maximum(np.bincount(term, weights), 1e-300) for term in terms]
-    left = np.array(values)
-    still = 1e-12 * float(np.abs(values).max(initial=0.0))
-    for _ in range(_ROUNDS):
-        moved = 0.0
-        for effect, size, term in zip(effects, sizes, terms, strict=True):
-            step = np.bincount(term, weights * left) / size
-            effect += step
-            left -= step[term]
-            moved = max(moved, float(np.abs(step).max()))
-        if moved <= still:
-            break
-    return effects
+    columns = [
+        values,
+        *(other == level for other in others for level in range(_freedom(other) + 1)),
+    ]
+    table = np.stack(columns, axis=1).astype(np.float64)
+    sizes = np.bincount(first, weights)
+    means = np.stack([np.bincount(first, weights * column) for column in table.T], axis=1)
+    table -= (means / sizes[:, None])[first]
+    root = np.sqrt(weights)[:, None]
+    target, terms = table[:, 0], table[:, 1:]
+    effects, _, rank, _ = np.linalg.lstsq(terms * root, target * root[:, 0], rcond=1e-9)
+    return np.asarray(effects), target - terms @ effects, int(rank) + len(sizes)
+
+
+def _joint(codes: Sequence[Places]) -> Places:
+    """The place of each combination of levels among those that differ."""
+    found: Places = np.unique(np.stack(codes), axis=1, return_inverse=True)[1].astype(np.intp)
+    return found
 
 
 def _freedom(code: Places) -> int:
@@ -194,15 +257,16 @@ def _share(squares: float, total: float) -> float:
     return max(squares, 0.0) / total if total > 0 else 0.0
 
 
-def _p(squares: float, df: int, noise: float, freedom: int, total: float) -> float:
+def _p(gained: _Squares, errors: Sequence[_Squares], total: float) -> float:
+    """The p-value against the largest of several mean squares; NaN where one is not known."""
     from scipy import stats
 
-    if df <= 0 or freedom <= 0:
+    if gained.freedom <= 0 or any(error.freedom <= 0 for error in errors):
         return math.nan
-    if squares <= 1e-12 * total:  # rounding, also where there is no noise at all
-        return 1.0
-    error = max(noise, 1e-12 * total) / freedom
-    return float(stats.f.sf(squares / df / error, df, freedom))
+    error = max(errors, key=lambda one: one.mean)
+    if error.sum <= _ROUNDING * total:  # no repeat differs from another, so nothing is known
+        return math.nan
+    return float(stats.f.sf(max(gained.mean, 0.0) / error.mean, gained.freedom, error.freedom))
 
 
 def _balanced(there: NDArray[np.bool_], codes: Sequence[Places]) -> bool:

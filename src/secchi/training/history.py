@@ -33,6 +33,7 @@ class Outcome(StrEnum):
         "out of memory: not even one row fits beside the weights and what the optimizer remembers; "
         "a smaller size or another device would help"
     )
+    REFUSED = "refused: its rows, its network and its training do not go together"
 
 
 @dataclasses.dataclass(frozen=True)
