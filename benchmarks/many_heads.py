@@ -38,8 +38,8 @@ from common import (
 )
 from secchi import Backbone, FeatureCache, ImageData, Learner, Result
 from secchi.console import Console
-from secchi.experiments.cross_validation import corrected_interval
 from secchi.experiments.measures import setting_text
+from secchi.intervals import mean_intervals
 
 WANTED = 50.0
 VARY = {
@@ -160,8 +160,14 @@ def found(result: Result, share: float) -> Finding:
     best, default = (means.each[at, half:] for at in (place, means.groups.index(DEFAULT)))
     return Finding(
         dict(means.groups[place]),
-        *(corrected_interval(each, share) for each in (best, default, best - default)),
+        *(interval(each, share) for each in (best, default, best - default)),
     )
+
+
+def interval(scores: Any, share: float) -> tuple[float, float, float]:
+    """A mean over splits of the same rows, with the ends of its interval."""
+    mean, low, high = mean_intervals(scores, ratio=share)
+    return float(mean), float(low), float(high)
 
 
 def report(measured: Measured, finding: Finding, rows: tuple[int, int], as_json: bool) -> None:

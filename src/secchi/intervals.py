@@ -35,7 +35,7 @@ def mean_interval(change: Array, weights: Array | None = None) -> tuple[float, f
     >>> f"{low:.4f} {high:.4f}"
     '-0.3299 -0.0701'
     """
-    from scipy import stats
+    from scipy import special
 
     weights = np.ones(len(change)) if weights is None else weights
     if _too_few(weights) or not np.isfinite(change).all():
@@ -44,7 +44,7 @@ def mean_interval(change: Array, weights: Array | None = None) -> tuple[float, f
     mean = float((weights * change).sum() / weights.sum())
     deviations = weights / weights.sum() * (change - mean)
     error = math.sqrt(float((deviations**2).sum()) * rows / (rows - 1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, rows - 1)) * error
+    half = float(special.stdtrit(rows - 1, (1 + LEVEL) / 2)) * error
     return mean - half, mean + half
 
 
@@ -78,7 +78,7 @@ def mean_intervals(values: Array, axis: int = -1, ratio: float = 0.0) -> tuple[A
     >>> print(*(end.round(3) for end in mean_intervals(folds, ratio=1 / 4)))
     0.92 0.861 0.979
     """
-    from scipy import stats
+    from scipy import special
 
     there = np.isfinite(values)
     count = there.sum(axis=axis)
@@ -87,7 +87,9 @@ def mean_intervals(values: Array, axis: int = -1, ratio: float = 0.0) -> tuple[A
         about = np.where(there, values - np.expand_dims(mean, axis), 0.0)
         error = np.sqrt((about**2).sum(axis=axis) / (count - 1) * (1 / count + ratio))
     few = count <= 2
-    half = np.where(few, np.nan, stats.t.ppf((1 + LEVEL) / 2, np.where(few, 1, count - 1)) * error)
+    half = np.where(
+        few, np.nan, special.stdtrit(np.where(few, 1, count - 1), (1 + LEVEL) / 2) * error
+    )
     return mean, mean - half, mean + half
 
 

@@ -304,21 +304,21 @@ def compare(behind: Array, ratio: float = 0.0) -> tuple[Array, Array, Array, Arr
         The mean difference of each setting, both ends of its interval, its corrected p-value, and
         the repeats that are missing (infinite where no number would do), each (settings,).
     """
-    from scipy import stats
+    from scipy import special
 
     found, low, high = difference_intervals(behind, ratio)
     mean = without_rounding(found, behind)
     n = np.isfinite(behind).sum(axis=1)
     known = (n > 2) & (np.isfinite(high) | (mean == 0))
     freedom = np.where(n > 2, n - 1, 1)
-    error = (high - found) / stats.t.ppf((1 + LEVEL) / 2, freedom)
+    error = (high - found) / special.stdtrit(freedom, (1 + LEVEL) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(mean == 0, 0.0, np.abs(mean) / error)
         spread = error / np.sqrt(1 / n + ratio) / np.abs(mean)
-    p = holm(np.where(known, 2 * stats.t.sf(t, freedom), np.nan))
+    p = holm(np.where(known, 2 * special.stdtr(freedom, -t), np.nan))
     level = (1 - LEVEL) / max(1, int(known.sum()))
-    z = stats.norm.isf(level / 2)
-    apart = (z + stats.norm.ppf(POWER)) ** 2 * spread**2
+    z = -special.ndtri(level / 2)
+    apart = (z + special.ndtri(POWER)) ** 2 * spread**2
     with np.errstate(divide="ignore", invalid="ignore"):
         overlapping = np.where(apart * ratio < 1, apart / (1 - apart * ratio), np.inf)
     needed = np.ceil(overlapping + z**2 / 2)

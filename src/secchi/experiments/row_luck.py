@@ -69,11 +69,11 @@ def intervals(mean: Array, variances: Array, shared: Array, repeats: int) -> tup
     Returns:
         NaN of two repeats or fewer.
     """
-    from scipy import stats
+    from scipy import special
 
     if repeats <= 2:
         return np.full(len(mean), np.nan), np.full(len(mean), np.nan)
-    factor = float(stats.t.ppf((1 + LEVEL) / 2, repeats - 1))
+    factor = float(special.stdtrit(repeats - 1, (1 + LEVEL) / 2))
     half = factor * np.sqrt(variances * ((1 - shared) / repeats + shared))
     return np.maximum(mean - half, 0.0), mean + half
 

@@ -158,7 +158,7 @@ class Store:
         self._free_those_of_the_dead()
         with self._file.reading() as file:
             query = f"SELECT key FROM trials WHERE state = 'waiting' {_IN_ORDER}"
-            return [key for (key,) in file.execute(query)]
+            return [key for (key,) in file.execute(query).fetchall()]
 
     def claim(self, keys: Iterable[str]) -> list[str]:
         """Take trials to train, inside :meth:`working`; the keys of those that were still free."""
@@ -241,13 +241,13 @@ class Store:
                 "SELECT key FROM trials WHERE state = 'finished' AND number IS NOT NULL "
                 "ORDER BY number"
             )
-            return [key for (key,) in file.execute(query)]
+            return [key for (key,) in file.execute(query).fetchall()]
 
     def finished_of(self, keys: Collection[str]) -> int:
         """How many of some trials are finished, whether the experiment still has them or not."""
         with self._file.reading() as file:
             query = "SELECT key FROM trials WHERE state = 'finished'"
-            return sum(key in keys for (key,) in file.execute(query))
+            return sum(key in keys for (key,) in file.execute(query).fetchall())
 
     def finished_here(self) -> int:
         """How many trials were finished by this process through this object."""
@@ -279,7 +279,7 @@ class Store:
         )
         state = "SELECT state FROM trials WHERE key = ?"
         with self._file.reading() as file:
-            rows = {key: (row[:2], row[2:]) for key, *row in file.execute(query, keys)}
+            rows = {key: (row[:2], row[2:]) for key, *row in file.execute(query, keys).fetchall()}
             for key in keys:
                 if key in rows:
                     continue

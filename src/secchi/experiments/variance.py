@@ -259,14 +259,14 @@ def _share(squares: float, total: float) -> float:
 
 def _p(gained: _Squares, errors: Sequence[_Squares], total: float) -> float:
     """The p-value against the largest of several mean squares; NaN where one is not known."""
-    from scipy import stats
+    from scipy import special
 
     if gained.freedom <= 0 or any(error.freedom <= 0 for error in errors):
         return math.nan
     error = max(errors, key=lambda one: one.mean)
     if error.sum <= _ROUNDING * total:  # no repeat differs from another, so nothing is known
         return math.nan
-    return float(stats.f.sf(max(gained.mean, 0.0) / error.mean, gained.freedom, error.freedom))
+    return float(special.fdtrc(gained.freedom, error.freedom, max(gained.mean, 0.0) / error.mean))
 
 
 def _balanced(there: NDArray[np.bool_], codes: Sequence[Places]) -> bool:

@@ -70,7 +70,7 @@ def against_rest(sums: Array, total: Array) -> Differences:
             1 over all rows: what is smaller than 1e-6 of that is taken for rounding.
         total: Of all rows, (6,).
     """
-    from scipy import stats
+    from scipy import special
 
     rest = total[:, None] - sums
     difference = _mean(sums) - _mean(rest)
@@ -80,8 +80,8 @@ def against_rest(sums: Array, total: Array) -> Differences:
     error = np.sqrt(inside + outside)
     freedom = error**4 / (inside**2 / (_rows(sums) - 1) + outside**2 / (_rows(rest) - 1))
     t = difference / error
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
-    return Differences(_mean(sums), difference, half, t, holm(2 * stats.t.sf(abs(t), freedom)))
+    half = special.stdtrit(freedom, (1 + LEVEL) / 2) * error
+    return Differences(_mean(sums), difference, half, t, holm(2 * special.stdtr(freedom, -abs(t))))
 
 
 def _mean(sums: Array) -> Array:
