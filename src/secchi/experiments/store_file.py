@@ -85,7 +85,11 @@ class StoreFile:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """One state of the file, whatever others write meanwhile."""
+        """One state of the file, whatever others write meanwhile.
+
+        What is selected has to be fetched at once: a statement that Ctrl-C leaves half read keeps
+        the file locked, and what is finished could not be written.
+        """
         with self._connected("rw") as file:  # read-only where it has to be
             file.execute("BEGIN")
             yield file
