@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 from secchi.console import Console
 from secchi.data.synthetic import Line
 from secchi.errors import SecchiError
-from secchi.experiments import run as run_module, shares
+from secchi.experiments import keeping, run as run_module, shares
 from secchi.experiments.experiment import Experiment
 from secchi.experiments.store import Store
 from secchi.models.mlp import MLP
@@ -33,7 +33,7 @@ experiment = Experiment(
     {"lr": [0.001, 0.01, 1e6], "activation": ["tanh", "prelu"]},
     repeats=20,
 )
-shares.SHARE_SECONDS, shares._LANES = 0.05, 4  # many commits
+shares.SHARE_SECONDS, shares._LANES, keeping.KEPT_SECONDS = 0.05, 4, 0.0  # many commits
 train_members = run_module.train_members
 
 

@@ -81,6 +81,7 @@ def _on_cores(
     An interruption ends the jobs that run at their next pause.
     """
     jobs = [job for places in found.cohorts for job in jobs_of(members, places, metrics, threads)]
+    jobs.sort(key=lambda job: job.work, reverse=True)  # or a core may end long after the others
     stopped = threading.Event()
     pool = ThreadPoolExecutor(max_workers=threads)
     try:

@@ -13,6 +13,7 @@ from secchi.cohort.member import Member
 from secchi.cohort.plan import plan
 from secchi.console import Console
 from secchi.errors import DataError, SecchiError, SpecError
+from secchi.experiments.keeping import Keeping
 from secchi.experiments.result import Result
 from secchi.experiments.shares import Pace, members_that_fit
 from secchi.experiments.store import Store, absolute
@@ -116,7 +117,8 @@ class _Run:
         self._console = console
         self._option = option
         self._tables = experiment.tables()
-        self._pace = Pace(threads)
+        # Where nothing is kept nobody else can join, and all that fits memory is one share.
+        self._pace = Pace(threads, joined=store.path is not None)
         self._beside = 0
         self._waits_for: list[str] = []
 
@@ -162,32 +164,25 @@ class _Run:
         estimated = planned.seconds * count / len(members)
         if count < len(trials):
             self._store.release(trial.key for trial in trials[count:])
-        ended: dict[int, Curve] = {}
-        refused: list[Finished] = []
+        keeping = Keeping(self._store, trials, dict(planned.alone))
 
         def note(place: int, curve: Curve) -> None:
-            ended[place] = curve
+            keeping.add(place, curve)
             if show:
-                show(done + len(ended) + len(refused), len(self._trials))
+                show(done + len(keeping.ended), len(self._trials))
 
         start = time.perf_counter()
         try:
             self._train(members[:count], note)
         except (DataError, SpecError):  # of one that cannot be trained, and nothing says of which
-            for place in sorted(set(range(count)) - ended.keys()):
+            for place in sorted(set(range(count)) - keeping.ended):
                 try:
                     note(place, *self._train([members[place]]))
                 except (DataError, SpecError) as error:
-                    refused.append(Finished.refused(trials[place], error))
+                    keeping.refuse(place, error)
         finally:  # an interruption keeps what has ended
-            seconds = time.perf_counter() - start
-            reasons, each = dict(planned.alone), seconds / max(len(ended), 1)
-            trained = (
-                Finished(trials[place], curve, reasons.get(place), each)
-                for place, curve in ended.items()
-            )
-            self._store.finish([*trained, *refused])
-        self._pace.note(count, estimated, seconds)
+            keeping.keep()
+        self._pace.note(count, estimated, time.perf_counter() - start)
 
     def _train(self, members: Sequence[Member], note: Done | None = None) -> list[Curve]:
         metrics, device = self._experiment.metrics, self._experiment.device

@@ -1,5 +1,7 @@
 """How many networks are trained before the next commit: what fits memory and takes seconds."""
 
+import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,9 @@ if TYPE_CHECKING:
 SHARE_BYTES = 256 * 2**20
 """The most that the tables and the curves of a share take, where it has more than one network."""
 
-SHARE_SECONDS = 2.0
-"""What a share should take: a kill loses no more than it, and another process finds work."""
+SHARE_SECONDS = 5.0
+"""What a share should take where other processes may join, so that they find work. The larger it
+is, the more of its networks go in step."""
 
 
 def members_that_fit(
@@ -58,22 +61,25 @@ class Pace:
 
     Args:
         threads: How many there are to train.
+        joined: Whether other processes may join; else all that fits memory is one share.
 
     >>> pace = Pace(threads=2)
     >>> pace.size
+    256
+    >>> pace.note(256, estimated=0.6, seconds=1.2)  # quick, so the next one may be larger
+    >>> pace.size, pace.cut(1024, estimated=4.0, in_step=True)
+    (1024, 1024)
+    >>> pace.cut(1024, estimated=80.0, in_step=True)  # others, which take 160 seconds at this pace
     32
-    >>> pace.note(32, estimated=0.1, seconds=0.2)  # quick, so the next one may be larger
-    >>> pace.size, pace.cut(128, estimated=0.8, in_step=True)
-    (128, 128)
-    >>> pace.cut(128, estimated=8.0, in_step=True)  # others, which take 16 seconds at this pace
-    32
-    >>> pace.cut(128, estimated=8.0, in_step=False)
-    16
+    >>> pace.cut(1024, estimated=400.0, in_step=False)
+    6
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, joined: bool = True) -> None:
         self.least = threads * _LANES
-        self.size = self.least
+        self.size = _FIRST * self.least if joined else sys.maxsize
+        self._joined = joined
+        self._seconds = SHARE_SECONDS if joined else math.inf
         self._slowness = 1.0  # seconds for each one that was estimated
 
     def cut(self, networks: int, estimated: float, *, in_step: bool) -> int:
@@ -86,10 +92,10 @@ class Pace:
                 less time.
         """
         seconds = estimated * self._slowness
-        if seconds <= 2 * SHARE_SECONDS:
+        if seconds <= 2 * self._seconds:
             return networks
         least = self.least if in_step else 1
-        return min(networks, max(least, int(networks * SHARE_SECONDS / seconds)))
+        return min(networks, max(least, int(networks * self._seconds / seconds)))
 
     def note(self, networks: int, estimated: float, seconds: float) -> None:
         """Learn from a share that was trained.
@@ -102,12 +108,16 @@ class Pace:
         if estimated > 0:
             self._slowness = seconds / estimated
         # By small factors, since the first share of a kind also takes what it takes to compile.
-        change = min(max(SHARE_SECONDS / max(seconds, 1e-9), 1 / _STEP), _STEP)
-        self.size = max(self.least, round(networks * change))
+        change = min(max(self._seconds / max(seconds, 1e-9), 1 / _STEP), _STEP)
+        if self._joined:
+            self.size = max(self.least, round(networks * change))
 
 
 _LANES = 16
 """Networks that a thread trains in about the time of one: as many as fit a vector register."""
+
+_FIRST = 8
+"""How many times the least the first share is."""
 
 _STEP = 4
 """The most by which the next share is larger or smaller."""

@@ -21,6 +21,7 @@ class Side(NamedTuple):
         counted: The places of the rows that weigh more than 0.
         order: All places in their order.
         mean: Of the truth, where it is a number.
+        even: Whether all rows weigh 1.
     """
 
     inputs: Array
@@ -29,6 +30,7 @@ class Side(NamedTuple):
     counted: NDArray[np.int64]
     order: NDArray[np.int32]
     mean: float
+    even: bool
 
     @property
     def rows(self) -> int:
@@ -65,4 +67,5 @@ def _side(table: PreparedTable, split: str) -> Side:
         np.arange(len(inputs)) if weights is None else np.flatnonzero(weights),
         np.arange(len(inputs), dtype=np.int32),
         float(truth.mean()) if table.task.target.kind is Kind.REGRESSION else 0.0,
+        weights is None,
     )

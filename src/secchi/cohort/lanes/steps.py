@@ -86,8 +86,7 @@ class Steps:
         self.rule = first.optimizer
         if self.rule == "sgd" and any(momenta):
             self.rule = "momentum"
-        tables = {id(member.table) for member in members}
-        self.shared_rows = len(tables) == 1 and len({m.training.seed for m in members}) == 1
+        self.shared_rows = len({rows_of(member) for member in members}) == 1
         # One that drops nothing may be told the draws of the others.
         drawn = {drawn_by(member) for member in members if any(drawn_by(member))}
         self.shared_draws = self.shared_rows and len(drawn) <= 1
@@ -129,6 +128,8 @@ class Steps:
 
     def _order(self, lane: int, start: int, stop: int) -> NDArray[np.int32]:
         side, seed = self._sides[lane], self._members[lane].training.seed
+        if not ordered(self._members[lane]):
+            return np.ascontiguousarray(np.tile(side.counted, stop - start), np.int32)
         first, last = start // self.per_epoch, (stop - 1) // self.per_epoch
         many = side.rows * (last + 1 - first) > KEPT_NUMBERS
         orders = (_drawn_orders if many else _orders)(side.rows, seed, first, last + 1)
@@ -189,15 +190,16 @@ class Steps:
         table = aligned((stop - start, len(names), lanes), real)
         steps = np.arange(start + 1, stop + 1)
         made: dict[object, dict[str, Array]] = {}
-        for lane, member in enumerate(self._members):
-            key = id(self._sides[lane]), member.training
-            if key not in made:
-                order = orders[0 if self.shared_rows else lane]
-                weights = self._sides[lane].weights[order].reshape(-1, self.batch)
-                numbers = self._numbers(member, start, stop, steps)
-                made[key] = {"total": weights.sum(axis=1), **numbers}
-            for place, name in enumerate(names):
-                table[:, place, lane] = made[key][name]
+        for lane, (member, side) in enumerate(zip(self._members, self._sides, strict=True)):
+            if member.training not in made:
+                made[member.training] = self._numbers(member, start, stop, steps)
+            if side.even:
+                table[:, 0, lane] = self.batch
+            else:
+                weights = side.weights[orders[0 if self.shared_rows else lane]]
+                table[:, 0, lane] = weights.reshape(-1, self.batch).sum(axis=1)
+            for place, name in enumerate(names[1:], start=1):
+                table[:, place, lane] = made[member.training][name]
         return table
 
     def _numbers(
@@ -232,6 +234,22 @@ class Steps:
             "of_gradient": np.where(moves, float(training.nesterov), 1.0),
             "of_momentum": np.where(moves, of_momentum, 0.0),
         }
+
+
+def ordered(member: Member) -> bool:
+    """Whether it matters in which order the rows are taken.
+
+    Not where a step takes all of them and nothing is drawn for each: that changes but the order in
+    which numbers are added up.
+    """
+    training = member.training
+    whole = training.batch_size * training.accumulate >= len(member.table.labels("train"))
+    return not whole or any(drawn_by(member))
+
+
+def rows_of(member: Member) -> tuple[int, int | None]:
+    """What names the rows that a network learns from, and their order."""
+    return id(member.table), member.training.seed if ordered(member) else None
 
 
 def drawn_by(member: Member) -> tuple[int, ...]:

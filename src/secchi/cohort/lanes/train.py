@@ -12,7 +12,7 @@ import numpy as np
 from secchi.cohort.curve import Curve
 from secchi.cohort.lanes.compile import register_bytes
 from secchi.cohort.lanes.curves import SUMMED, curve, ended, metrics
-from secchi.cohort.lanes.grouping import grouped
+from secchi.cohort.lanes.grouping import cost, grouped
 from secchi.cohort.lanes.sides import Sides
 from secchi.cohort.lanes.stack import Stack
 from secchi.cohort.lanes.steps import Drawn, drawn_by
@@ -85,6 +85,13 @@ class Job:
     groups: Sequence[Sequence[int]]
     names: Sequence[str]
     sides: Sides
+
+    @property
+    def work(self) -> float:
+        """About how much there is to do, in products of vectors."""
+        member = self.members[self.groups[0][0]]
+        rows = len(member.table.labels("train")) * member.training.epochs
+        return rows * sum(cost(self.members, group) for group in self.groups)
 
     def __call__(self, stopped: threading.Event) -> list[tuple[int, Curve]]:
         """Train them; the place and the curve of each, or of those that ended before a stop."""
