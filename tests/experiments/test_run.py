@@ -206,6 +206,7 @@ def test_one_that_is_between_two_shares_is_left_its_part(
     path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[int]
 ) -> None:
     monkeypatch.setattr(shares, "_LANES", 1)
+    monkeypatch.setattr(shares, "_FIRST", 1)
     made = experiment(repeats=8)
     other = Store.open(path, made.to_dict(), made.fingerprint())
     other.add(made.trials)

@@ -53,7 +53,7 @@ def test_shares_come_to_take_what_they_should(
 def test_slow_networks_behind_quick_ones_make_the_share_smaller() -> None:
     pace = Pace(2)
     pace.note(100, estimated=1.0, seconds=1.0)
-    assert pace.size == 200
+    assert pace.size == 400
     assert pace.cut(200, estimated=2000.0, in_step=True) == pace.least == 32
     assert pace.cut(200, estimated=1000.0, in_step=False) == 1
     assert pace.cut(3, estimated=1e9, in_step=True) == 3
@@ -66,5 +66,12 @@ def test_a_share_may_take_up_to_twice_as_long_before_it_is_cut() -> None:
 
 def test_without_an_estimate_the_size_goes_by_the_time_alone() -> None:
     pace = Pace(1)
-    pace.note(200, estimated=0.0, seconds=4.0)
+    pace.note(200, estimated=0.0, seconds=2 * SHARE_SECONDS)
     assert (pace.size, pace.cut(100, estimated=0.0, in_step=True)) == (100, 100)
+
+
+def test_where_nobody_can_join_all_is_one_share() -> None:
+    pace = Pace(2, joined=False)
+    assert pace.cut(10**6, estimated=1e9, in_step=True) == 10**6
+    pace.note(10, estimated=1.0, seconds=100.0)
+    assert pace.size >= 10**6

@@ -109,7 +109,7 @@ def test_metrics_of_numbers_are_those_of_all_rows(seed: int, kind: str) -> None:
         z[1] = np.nan
     table = np.zeros((1, len(STATISTICS)))
     sums = {"weight": 1 + 0 * z, "right": np.abs(z - t), "z": z, "zz": z * z, "zt": z * t}
-    sums |= {"t": t, "tt": t * t}
+    sums |= {"t": t, "tt": t * t, "squares": (z - t) ** 2}
     for name, each in sums.items():
         table[0, STATISTICS.index(name)] = (weights * each).sum()
     table[0, STATISTICS.index("least")] = z.min()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secchi.cohort.lanes.sides import Sides
-from secchi.cohort.lanes.steps import Given, Steps
+from secchi.cohort.lanes.steps import Drawn, Given, Steps
 from secchi.cohort.member import Member
 from secchi.models.mlp import MLP
 from secchi.seeding import stream, stream_seed
@@ -31,7 +31,8 @@ def steps_of(members: Sequence[Member]) -> Steps:
     sides = Sides()
     hidden = [max(each) for each in zip(*(m.model.hidden for m in members), strict=True)]
     widths = [members[0].table.width, *hidden, members[0].table.task.outputs]
-    return Steps(members, [sides.of(member.table, "train") for member in members], widths)
+    rows = [sides.of(member.table, "train") for member in members]
+    return Steps(members, rows, widths, Drawn())
 
 
 def members(table: Any, *models: MLP, seeds: Sequence[int] = (0,), **changes: Any) -> list[Member]:
@@ -56,10 +57,22 @@ def test_orders_are_those_of_the_ordinary_loop(table: Any) -> None:
 def test_networks_of_the_same_rows_and_seed_share_orders_and_draws(table: Any) -> None:
     steps = steps_of(members(table, *(MLP([3], dropout=rate) for rate in (0.1, 0.5))))
     assert steps.shared_rows
-    assert steps.shared_draws
+    assert steps.drawing == [[0, 1]]
     assert len(steps.between(0, 2).orders) == 1
     wider = steps_of(members(table, MLP([3], dropout=0.1), MLP([4], dropout=0.1)))
-    assert (wider.shared_rows, wider.shared_draws) == (True, False)
+    assert (wider.shared_rows, wider.drawing) == (True, [[0], [1]])
+    none = steps_of(members(table, MLP([3], dropout=0.1), MLP([3])))
+    assert none.drawing == [[0]]
+
+
+def test_a_batch_of_all_rows_has_no_order_but_for_what_is_drawn(table: Any) -> None:
+    whole = {"batch_size": 64, "seeds": (0, 1)}
+    plain = steps_of(members(table, MLP([3]), **whole))
+    assert plain.shared_rows
+    assert plain.between(0, 1).orders[0].tolist() == list(range(40))
+    drops = steps_of(members(table, MLP([3], dropout=0.1), **whole))
+    assert not drops.shared_rows
+    assert drops.between(0, 1).orders[0].tolist() != list(range(40))
 
 
 def test_rows_that_weigh_nothing_are_in_no_step(make_table: Any) -> None:
@@ -85,16 +98,17 @@ def test_draws_are_those_of_the_module(table: Any, seeds: Sequence[int]) -> None
     for lane, seed in enumerate(seeds):
         torch.manual_seed(stream_seed(seed, "step 2 of epoch 1"))
         inputs, first, third = (torch.rand(BATCH, width).numpy() for width in (4, 5, 2))
-        of_lane = (lambda each: each) if steps.shared_draws else (lambda each, k=lane: each[..., k])
-        np.testing.assert_array_equal(of_lane(given.source_draws), inputs)
-        np.testing.assert_array_equal(of_lane(given.draws[0]), first)
-        np.testing.assert_array_equal(of_lane(given.draws[2]), third)
+        assert steps.drawing[lane] == [lane]
+        np.testing.assert_array_equal(given.source_draws[lane], inputs)
+        np.testing.assert_array_equal(given.draws[0][lane], first)
+        np.testing.assert_array_equal(given.draws[2][lane], third)
 
 
 def joined(parts: Sequence[Given]) -> list[np.ndarray]:
     """All arrays of some steps, one after the other."""
     each = [
-        [*part.orders, part.ends, part.coefficients, *part.draws, part.source_draws]
+        [*part.orders, part.ends, part.coefficients]
+        + [np.moveaxis(draws, 1, 0) for draws in (*part.draws, part.source_draws)]
         for part in parts
     ]
     return [np.concatenate(same) for same in zip(*each, strict=True)]

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from secchi.cohort.lanes.steps import drawn_by, rows_of
+from secchi.cohort.lanes.steps import drawn_by, draws_of, rows_of
 from secchi.cohort.member import Member
 
 _GATHERED = 0.5
 """What bringing together a number of a row for all lanes takes, in products of vectors."""
-
-_DRAWN = 24
-"""What drawing a number for one lane alone takes, likewise."""
 
 
 def grouped(members: Sequence[Member], places: Sequence[int], lanes: int) -> list[list[int]]:
@@ -70,9 +67,9 @@ def _cut(places: list[int], lanes: int) -> list[list[int]]:
 
 
 def _size(member: Member) -> tuple[Any, ...]:
-    """Neighbours in this order have layers of about the same size, and drop the same."""
+    """Neighbours in this order have layers of about the same size, and the same seed."""
     model = member.model
-    return sum(model.hidden), model.hidden, bool(model.input_dropout), model.dropouts
+    return sum(model.hidden), model.hidden, bool(model.input_dropout), member.training.seed
 
 
 def cost(members: Sequence[Member], places: Sequence[int]) -> float:
@@ -84,5 +81,6 @@ def cost(members: Sequence[Member], places: Sequence[int]) -> float:
     products = sum(before * units for before, units in pairwise(widths))
     shared = len({rows_of(member) for member in some}) == 1
     drawn = sum(max(numbers) for numbers in zip(*map(drawn_by, some), strict=True))
-    apart = 0.0 if shared else (_GATHERED * inputs + _DRAWN * drawn) * len(some)
-    return float(3 * products + 10 * sum(widths[1:]) + 2 * drawn + apart)
+    sources = len({draws_of(member) for member in some if any(drawn_by(member))})
+    apart = 0.0 if shared else _GATHERED * inputs * len(some)
+    return float(3 * products + 10 * sum(widths[1:]) + 2 * drawn * sources + apart)

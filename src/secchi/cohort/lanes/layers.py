@@ -257,13 +257,17 @@ class Layers:
         """What numbers are multiplied with that may be dropped, of row and place."""
         draws, rates = table.pointer(f"{of}draws"), table.pointer(f"{of}rates")
         share, factor = code.load(rates, 0, _SINGLE), code.load(rates, 1)
+        drawn, drawing = table.whole(f"{of}drawn"), table.pointer("drawing")
+        others = [
+            (code.load(drawing, source) > 0.0, code.whole(source) * drawn)
+            for source in range(1, self._program.sources)
+        ]
 
         def kept(row: Any, place: Any) -> Number:
             where = (at + row) * width + place
-            if self._program.shared_draws:
-                draw = code.spread(code.one(draws, where, _SINGLE))
-            else:
-                draw = code.load(draws, where, _SINGLE)
+            draw = code.spread(code.one(draws, where, _SINGLE))
+            for lanes, first in others:
+                draw = lanes.choose(code.spread(code.one(draws, first + where, _SINGLE)), draw)
             return (draw >= share).choose(factor, 0.0)
 
         return kept

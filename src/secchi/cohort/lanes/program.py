@@ -63,12 +63,14 @@ LAYER = (
         "end",
     ),
     *("values", "kept", "mask", "draws", "rates", "source_draws", "source_rates"),
+    *("drawn", "source_drawn", "drawing"),
     *("norms", "norm_number", "running", "normed", "spread"),
 )
 """The table of a layer: numbers that it gets, units; where it gets them, and in which order if they
 are rows that all lanes share; weights, biases, and their first and last place among the parameters;
 what it gives, what its slope needs, which units there are; draws and rates of its dropout, and of
-that before it; scales and shifts of its normalisation and their first place, running means and
+that before it, how many numbers each source of draws has of them, and which lanes draw from which
+source; scales and shifts of its normalisation and their first place, running means and
 variances, the normalised numbers, and what they were divided by."""
 
 
@@ -85,7 +87,7 @@ class Program:
         loss: One of :data:`LOSSES`.
         rule: One of :data:`secchi.cohort.lanes.formulas.RULES`.
         shared_rows: Whether all lanes learn from the same rows in the same order.
-        shared_draws: Whether all lanes drop by the same draws.
+        sources: By how many different draws the lanes drop.
         masked: Whether units are padded that would give something.
         input_dropout: Whether inputs are dropped.
         dropout: Whether units are.
@@ -104,7 +106,7 @@ class Program:
     loss: str = "mse"
     rule: str = "sgd"
     shared_rows: bool = True
-    shared_draws: bool = True
+    sources: int = 1
     masked: bool = False
     input_dropout: bool = False
     dropout: bool = False

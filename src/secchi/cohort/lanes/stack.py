@@ -160,7 +160,7 @@ class Stack:
             loss_of(self.task.target.kind, training.loss),
             self.steps.rule,
             shared_rows=self.steps.shared_rows,
-            shared_draws=self.steps.shared_draws or not (of_inputs or of_units),
+            sources=max(1, len(self.steps.drawing)),
             masked=padded and ACTIVATIONS[activation].of_zero != 0,
             input_dropout=of_inputs,
             dropout=of_units,
@@ -290,6 +290,9 @@ class Stack:
     def _layer_tables(self, tile: Array | None) -> dict[str, list[Table]]:
         program, widths, chunk = self.program, self.widths, self._chunk
         tables: dict[str, list[Table]] = {"train": [], "valid": []}
+        drawing = self._vectors(program.sources)
+        for number, lanes in enumerate(self.steps.drawing):
+            drawing[number, lanes] = 1.0
         before: Array | None = tile
         for layer, at in enumerate(self.places):
             inputs, units = widths[layer], widths[layer + 1]
@@ -306,6 +309,7 @@ class Stack:
                 "mask": self._mask(layer),
                 "rates": self._rates(lambda model, layer=layer: (*model.dropouts, 0.0)[layer]),
                 "source_rates": self._rates(lambda model: model.input_dropout),
+                "drawing": drawing,
             }
             if program.batch_norm and inside:
                 values |= {
@@ -381,8 +385,9 @@ class Stack:
             self._orders = given.orders
             self._sources["train"].put(order=pointers(given.orders))
         for table, draws in zip(self._layers["train"], given.draws, strict=True):
-            table.put(draws=draws)
-        self._layers["train"][0].put(source_draws=given.source_draws)
+            table.put(draws=draws, drawn=draws[0].size)
+        draws = given.source_draws
+        self._layers["train"][0].put(source_draws=draws, source_drawn=draws[0].size)
 
     def _steps_at_once(self) -> int:
         """How many steps run before there is a pause."""

@@ -28,7 +28,7 @@ class Given(NamedTuple):
         orders: The rows, one after the other; of all lanes together, or of each.
         ends: (steps, 2): the number of the epoch, and 1 where the step is its last.
         coefficients: (steps, numbers, lanes), the weight of the step's rows first.
-        draws: Of each layer: (steps * batch, units), and lanes behind them where they differ.
+        draws: Of each layer: (sources, steps * batch, units).
         source_draws: Of the inputs, likewise.
     """
 
@@ -40,16 +40,20 @@ class Given(NamedTuple):
 
 
 class Drawn:
-    """What dropout drew last, for the stacks of one seed that are trained in turns.
-
-    Attributes:
-        key: What it is of.
-        spaces: Of inputs and of each layer.
-    """
+    """What dropout drew last, for stacks that are trained in turns."""
 
     def __init__(self) -> None:
-        self.key: object = None
-        self.spaces: list[Array] = []
+        self._steps = (0, 0)
+        self._known: dict[object, list[Array]] = {}
+
+    def of(self, start: int, stop: int) -> dict[object, list[Array]]:
+        """What was drawn for the steps from one to before another, by what draws; to be added to.
+
+        What was drawn for other steps is forgotten.
+        """
+        if self._steps != (start, stop):
+            self._steps, self._known = (start, stop), {}
+        return self._known
 
 
 class Steps:
@@ -67,7 +71,7 @@ class Steps:
         batch: Rows in a step.
         rule: What the optimizer does; see :data:`secchi.cohort.lanes.formulas.RULES`.
         shared_rows: Whether all lanes take the same rows in the same order.
-        shared_draws: Whether dropout draws the same for all.
+        drawing: The lanes for which dropout draws the same; those that drop nothing are in none.
     """
 
     def __init__(
@@ -87,10 +91,13 @@ class Steps:
         if self.rule == "sgd" and any(momenta):
             self.rule = "momentum"
         self.shared_rows = len({rows_of(member) for member in members}) == 1
-        # One that drops nothing may be told the draws of the others.
-        drawn = {drawn_by(member) for member in members if any(drawn_by(member))}
-        self.shared_draws = self.shared_rows and len(drawn) <= 1
-        self._alike = next(iter(drawn), None)
+        # One that drops nothing may be told the draws of any other.
+        drawing: dict[object, list[int]] = defaultdict(list)
+        for lane, member in enumerate(members):
+            if any(drawn_by(member)):
+                drawing[draws_of(member)].append(lane)
+        self.drawing = list(drawing.values())
+        self._sources = [members[lanes[0]] for lanes in self.drawing]
         # Where one layer drops units, the machine code looks at the draws of all of them.
         drops = any(any(member.model.dropouts) for member in members)
         drops_inputs = any(member.model.input_dropout for member in members)
@@ -100,9 +107,8 @@ class Steps:
     def step_bytes(self) -> int:
         """What one step takes in memory."""
         lanes = len(self._members)
-        each = 1 if self.shared_draws else lanes
         widths = zip(self._widths[:-1], self._drawn, strict=True)
-        drawn = sum(width for width, has in widths if has) * each * self.batch * 4
+        drawn = sum(width for width, has in widths if has) * len(self.drawing) * self.batch * 4
         orders = self.batch * 4 * (1 if self.shared_rows else lanes)
         return drawn + orders + 8 * 8 * lanes
 
@@ -144,43 +150,40 @@ class Steps:
 
     def _all_draws(self, start: int, stop: int) -> list[Array]:
         """Those of inputs and of each layer; nothing is drawn behind the outputs."""
-        none = np.zeros(0, np.float32)
+        none = np.zeros((1, 0), np.float32)
         if not any(self._drawn):
             return [none] * len(self._widths)
-        seed = self._members[0].training.seed
-        key = seed, self.batch, self._widths[:-1], self._drawn, self._alike, start, stop
-        if self.shared_draws and self._shared.key == key:
-            return [*self._shared.spaces, none]
-        lanes = () if self.shared_draws else (len(self._members),)
-        rows = (stop - start) * self.batch
-        spaces = [
-            aligned((rows, width if drawn else 0, *lanes), np.float32)
-            for width, drawn in zip(self._widths[:-1], self._drawn, strict=True)
+        each = [self._draws_of(member, start, stop) for member in self._sources]
+        joint = [
+            np.stack(spaces) if len(each) > 1 else spaces[0][None]
+            for spaces in zip(*each, strict=True)
         ]
-        drawing: dict[object, list[int]] = defaultdict(list)
-        for lane, member in enumerate(self._members):
-            if any(drawn_by(member)):
-                drawing[member.training.seed, drawn_by(member)].append(lane)
-        for lanes_alike in drawing.values():
-            for step in range(start, stop):
-                self._draw(lanes_alike, step, (step - start) * self.batch, spaces)
-        if self.shared_draws:
-            self._shared.key, self._shared.spaces = key, spaces
-        return [*spaces, none]
+        return [*joint, none]
 
-    def _draw(self, lanes: list[int], step: int, row: int, spaces: Sequence[Array]) -> None:
-        """What networks draw in a step, layer after layer."""
-        member = self._members[lanes[0]]
+    def _draws_of(self, member: Member, start: int, stop: int) -> list[Array]:
+        """What a network draws in some steps; known where another stack took the same."""
+        seed, widths = member.training.seed, self._widths[:-1]
+        key = seed, self.batch, widths, self._drawn, drawn_by(member)
+        known = self._shared.of(start, stop)
+        if key not in known:
+            spaces = [
+                np.zeros(((stop - start) * self.batch, width if drawn else 0), np.float32)
+                for width, drawn in zip(widths, self._drawn, strict=True)
+            ]
+            for step in range(start, stop):
+                self._draw(member, step, (step - start) * self.batch, spaces)
+            known[key] = spaces
+        return known[key]
+
+    def _draw(self, member: Member, step: int, row: int, spaces: Sequence[Array]) -> None:
+        """What a network draws in a step, layer after layer."""
         epoch, number = divmod(step, self.per_epoch)
         purpose = f"step {number} of epoch {epoch}"
         random = torch.Generator().manual_seed(stream_seed(member.training.seed, purpose))
         for width, space in zip(drawn_by(member), spaces, strict=True):
             if width:
                 numbers = torch.rand(self.batch, width, generator=random).numpy()
-                if self.shared_draws:
-                    space[row : row + self.batch, :width] = numbers
-                else:
-                    space[row : row + self.batch, :width, lanes] = numbers[..., None]
+                space[row : row + self.batch, :width] = numbers
 
     # ---------------------------------------------------------------- coefficients
 
@@ -250,6 +253,11 @@ def ordered(member: Member) -> bool:
 def rows_of(member: Member) -> tuple[int, int | None]:
     """What names the rows that a network learns from, and their order."""
     return id(member.table), member.training.seed if ordered(member) else None
+
+
+def draws_of(member: Member) -> tuple[int, tuple[int, ...]]:
+    """What names the draws of a network."""
+    return member.training.seed, drawn_by(member)
 
 
 def drawn_by(member: Member) -> tuple[int, ...]:

@@ -59,10 +59,16 @@ def jobs_of(
     groups, sides = grouped(members, places, lanes), Sides()
     stops = any(members[place].training.patience for place in places)
     drops = any(any(drawn_by(members[place])) for place in places)
-    size = min(STACKS, -(-len(groups) // threads)) if stops or drops else 1
+    size = 1
+    if stops:
+        size = min(STACKS, -(-len(groups) // threads))
+    elif drops:
+        size = min(STACKS, max(1, len(groups) // (4 * threads)))
 
     def stream(group: Sequence[int]) -> object:
-        return members[group[0]].training.seed if drops and not stops else None
+        """The seed of a stack that has but one."""
+        seeds = {members[place].training.seed for place in group}
+        return seeds if drops and not stops and len(seeds) == 1 else None
 
     for _, alike in groupby(groups, key=stream):
         some = list(alike)

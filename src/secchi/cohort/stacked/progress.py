@@ -86,5 +86,4 @@ class StackedProgress:
         train_loss, valid_loss = curves.pop("train_loss"), curves.pop("valid_loss")
         best = int(self._best[place])
         kept = best if self._keep_best[place] and best not in (-1, epochs - 1) else None
-        metrics = curves if epochs else {}  # as the ordinary loop has it: nothing was measured
-        self._curves[place] = Curve(train_loss, valid_loss, metrics, outcome, steps, kept)
+        self._curves[place] = Curve(train_loss, valid_loss, curves, outcome, steps, kept)
