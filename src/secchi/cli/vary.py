@@ -147,6 +147,6 @@ def _report(result: "Result", seconds: float, store: Path | None) -> dict[str, A
 
 def best_of(result: "Result", measure: str | None = None) -> "Best | None":
     """The best setting, by the first metric where no measure is named; None where there is none."""
-    with contextlib.suppress(DataError):
+    with contextlib.suppress(DataError, SpecError):
         return result.best(measure)
     return None
