@@ -9,6 +9,7 @@ from secchi.errors import DataError
 from secchi.experiments.measures import all_numbers, measure_text, setting_text, value_text
 from secchi.experiments.settings import canonical
 from secchi.intervals import LEVEL
+from secchi.values import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def heatmap_figure(means: "Means") -> "Figure":
     for g, group in enumerate(means.groups):
         at = tuple(side.index(group[name]) for side, name in zip(sides, means.by, strict=True))
         values[at], failed[at] = means.mean[g], means.failed[g] / means.runs[g]
-    names = [[value_text(value) for value in side] for side in sides]
+    names = [_ticks(side) for side in sides]
     return factor_grid(
         values,
         failed,
@@ -78,6 +79,12 @@ def heatmap_figure(means: "Means") -> "Figure":
         (means.by[0], means.by[1]),
         measure_text(means.measure),
     )
+
+
+def _ticks(values: list[Any]) -> list[str]:
+    """Values as ticks: three digits of a number, as far as that tells them apart."""
+    short = [f"{value:.3g}" if is_number(value) else value_text(value) for value in values]
+    return short if len(set(short)) == len(values) else [value_text(value) for value in values]
 
 
 def curves_figure(curves: "MeanCurves") -> "Figure":
