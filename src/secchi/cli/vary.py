@@ -147,6 +147,7 @@ def _report(result: "Result", seconds: float, store: Path | None) -> dict[str, A
 
 def best_of(result: "Result", measure: str | None = None) -> "Best | None":
     """The best setting, by the first metric where no measure is named; None where there is none."""
-    with contextlib.suppress(DataError, SpecError):
+    # A measure that was asked for and cannot be is told; the usual one is left out in silence.
+    with contextlib.suppress(DataError, *(() if measure else (SpecError,))):
         return result.best(measure)
     return None

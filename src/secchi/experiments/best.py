@@ -109,7 +109,7 @@ class Best:
                 f"the score is optimistic, for it is the best of {self.among:,}: by how much "
                 "cannot be known with one repeat"
             )
-        luck = "" if self.epoch_chosen else ", without its luck"
+        luck = "" if self.epoch_chosen or self.same_rows else ", without its luck"
         text = (
             f"after choosing{luck}: {number(self.corrected)} "
             f"(optimism {number(round(self.optimism, 12) + 0.0)})"
@@ -117,7 +117,10 @@ class Best:
         if self.epoch_chosen:
             text += "; the epoch was chosen on the same rows"
         if self.same_rows:
-            text += "; the luck of these validation rows stays in it"
+            text += (
+                "; the luck of these validation rows stays in it and in the interval, which is of "
+                "weights and batches alone: resplit=True tells it"
+            )
         return text
 
 

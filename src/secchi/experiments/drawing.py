@@ -168,8 +168,9 @@ def _lines(
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    """Each value once, in the order in which they first appear."""
-    return list({canonical(value): value for value in values}.values())
+    """Each value once: numbers by their size, others in the order in which they first appear."""
+    once = list({canonical(value): value for value in values}.values())
+    return sorted(once) if all_numbers(once) else once
 
 
 def _first(by: tuple[str, ...]) -> str:

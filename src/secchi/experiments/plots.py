@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secchi.experiments.measures import GAP
+from secchi.experiments.settings import canonical
 from secchi.files import written_aside
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def _figures(result: "Result", measure: str) -> "Iterator[tuple[str, Figure]]":
         yield f"{measure}_effects", effects.plot()
         order = [one.name for one in effects.effects if len(one.factors) == 1]
         for one, other in itertools.combinations(order[:_PAIRED], 2):
-            yield f"{measure}_by_{one}_and_{other}", result.heatmap(one, other, measure)
+            if _is_grid(result, one, other):
+                yield f"{measure}_by_{one}_and_{other}", result.heatmap(one, other, measure)
     if factors:
         yield f"{measure}_ranking", result.rank(measure).plot()
     if result.failed:
@@ -51,3 +53,11 @@ def _figures(result: "Result", measure: str) -> "Iterator[tuple[str, Figure]]":
         end = f"_by_{color}" if color else ""
         for drawn in dict.fromkeys(("train_loss", "valid_loss", measure, GAP)):
             yield f"{drawn}_by_epoch{end}", result.plot("epoch", drawn, color)
+
+
+def _is_grid(result: "Result", one: str, other: str) -> bool:
+    """Whether most pairs of two factors' values were tried; else a map would be mostly holes."""
+    settings = [trial.setting for trial in result.trials]
+    tried = {(canonical(each[one]), canonical(each[other])) for each in settings}
+    sides = [len({pair[side] for pair in tried}) for side in (0, 1)]
+    return 2 * len(tried) >= sides[0] * sides[1]

@@ -68,8 +68,8 @@ class Result:
     best of 2 settings: lr = 0.1
     validation loss: 0.6100 (95 % interval 0.5852 to 0.6348), 3 repeats
     ahead of the next, lr = 0.2, by 0.1100 (95 % interval 0.0852 to 0.1348): beyond the noise
-    after choosing, without its luck: 0.6100 (optimism 0.0000); the luck of these validation rows \
-stays in it
+    after choosing: 0.6100 (optimism 0.0000); the luck of these validation rows stays \
+in it and in the interval, which is of weights and batches alone: resplit=True tells it
     """
 
     def __init__(

@@ -278,9 +278,16 @@ random and latin_hypercube take, not grid; depth has no values
                     setting[name] = factor.at(share)
                 else:
                     values = self._values(name, setting)
-                    setting[name] = values[int(share * len(values))]
+                    setting[name] = values[self._place(share, len(values))]
             settings.append(setting)
         return settings
+
+    def _place(self, share: float, count: int) -> int:
+        """Which of so many values a share stands for."""
+        if self.design == "latin_hypercube":
+            # By the stratum: then no value is drawn more than once more often than another.
+            return int(share * self._samples) * count // self._samples
+        return int(share * count)
 
     def _shares(self) -> NDArray[np.float64]:
         """A place within each factor for every sample, (samples, factors), from 0 on, below 1."""
