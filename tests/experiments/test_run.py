@@ -221,7 +221,7 @@ def test_one_that_is_between_two_shares_is_left_its_part(
     with other.working():
         other.claim([made.trials[-1].key])
         run(made, path, jobs=1, console=QUIET)
-    assert trained[:3] == [1, 4, 6]  # of the last 11 half, and not all
+    assert trained[:3] == [1, 4, 3]  # of the last 11 half of its part, and not all
 
 
 def test_an_interruption_keeps_what_has_ended(

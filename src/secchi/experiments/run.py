@@ -146,7 +146,10 @@ class _Run:
 
     def _train_some(self, free: Sequence[str], done: int, show: "Progress | None") -> None:
         """Claim a share of the trials that are free, train it and keep it."""
-        most = max(self._pace.least, math.ceil(len(free) / (1 + self._others())))
+        # Beside others half of one's part, so that all end at about the same time.
+        others = self._others()
+        part = len(free) / (2 * (1 + others)) if others else len(free)
+        most = max(self._pace.least, math.ceil(part))
         trials = [
             self._trials[key] for key in self._store.claim(free[: min(self._pace.size, most)])
         ]
