@@ -1,20 +1,16 @@
 """``secchi look``: what it draws and says of an experiment, finished or not, and of other files."""
 
-import json
 import os
 import sqlite3
-import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from secchi.cli.app import run
 from secchi.cohort.curve import Curve
 from secchi.experiments.result import Result
 from secchi.experiments.store import Store
@@ -25,38 +21,10 @@ RATES = (0.01, 0.1, 1.0)
 REPEATS = 4
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document that standard output has to be."""
-        assert self.out.endswith("\n")
-        return json.loads(self.out)
+Secchi = Callable[..., Any]
 
 
-Secchi = Callable[..., Done]
-
-
-@pytest.fixture
-def secchi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Secchi:
-    """Run a command to its end, in this process, since another takes seconds to start."""
-
-    def command(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["secchi", *map(str, arguments)])
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # run() changes it
-        with pytest.raises(SystemExit) as ended:
-            run()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Done(code, *capsys.readouterr())
-
-    return command
-
-
-def refused(done: Done, code: int = 1) -> str:
+def refused(done: Any, code: int = 1) -> str:
     """The error of a command with ``--json`` that failed as it should."""
     assert done.code == code, done
     assert list(done.document) == ["error"]

@@ -1,22 +1,19 @@
 """``secchi vary``: what it prints, what it keeps, and what it says of files that are wrong."""
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from sklearn.datasets import load_iris
 
 from secchi.cli import vary
-from secchi.cli.app import run
 from secchi.errors import SecchiError
 from secchi.experiments import run as run_module
 from secchi.experiments.spec_file import read_spec
@@ -44,38 +41,10 @@ repeats = 2
 KEYS = ["trials", "computed", "failed", "alone", "seconds", "best", "store"]
 
 
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document that standard output has to be."""
-        assert self.out.endswith("\n")
-        return json.loads(self.out)
+Secchi = Callable[..., Any]
 
 
-Secchi = Callable[..., Done]
-
-
-@pytest.fixture
-def secchi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Secchi:
-    """Run a command to its end, in this process, since another takes seconds to start."""
-
-    def command(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["secchi", *map(str, arguments)])
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # run() changes it
-        with pytest.raises(SystemExit) as ended:
-            run()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Done(code, *capsys.readouterr())
-
-    return command
-
-
-def refused(done: Done, code: int = 1) -> str:
+def refused(done: Any, code: int = 1) -> str:
     """The error of a command with ``--json`` that failed as it should."""
     assert done.code == code, done
     assert list(done.document) == ["error"]
@@ -350,7 +319,7 @@ def test_ctrl_c_says_what_is_kept(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX only")
-def test_after_ctrl_c_the_same_command_goes_on(secchi: Secchi, small: Path) -> None:
+def test_after_ctrl_c_the_same_command_goes_on(secchi: Secchi, small: Path, ended: Any) -> None:
     changed(small, "repeats = 2", "repeats = 3000")
     store = Path("rates.sqlite").absolute()
     command = ("vary", small, "--store", store, "--json")
@@ -372,7 +341,7 @@ def test_after_ctrl_c_the_same_command_goes_on(secchi: Secchi, small: Path) -> N
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-    message = refused(Done(process.returncode, out, err))
+    message = refused(ended(process.returncode, out, err))
     assert message.startswith("interrupted; what was computed is kept")
     changed(small, "repeats = 3000", "repeats = 10")
     again = secchi(*command).document
@@ -384,3 +353,14 @@ def finished(store: Path) -> int:
         return Store.read(store).counts().finished
     except SecchiError:  # it is just being begun
         return 0
+
+
+def test_an_interruption_before_anything_runs_keeps_nothing_and_says_so(
+    secchi: Secchi, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("secchi.experiments.spec_file.read_spec", interrupted)
+    message = refused(secchi("vary", small, "--json"))
+    assert message.startswith("interrupted; nothing is kept")

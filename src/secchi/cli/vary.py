@@ -72,6 +72,13 @@ def vary(
     as_json: options.Json = False,
 ) -> None:
     """Train all networks of an experiment; what a person reads of it is in :data:`HELP`."""
+    with _told_if_interrupted(store, fresh):
+        _vary(spec, store, jobs, fresh, plan, as_json)
+
+
+def _vary(
+    spec: Path, store: Path | None, jobs: int | None, fresh: bool, plan: bool, as_json: bool
+) -> None:
     started = time.perf_counter()
     from secchi.experiments.run import run
     from secchi.experiments.spec_file import read_spec
@@ -96,8 +103,7 @@ def vary(
     if store is None and planned.seconds > _WITHOUT_STORE_SECONDS:
         example = shlex.quote(f"{spec.stem}.sqlite")
         screen.line(f"an interruption would lose all of it; --store {example} would keep it")
-    with _told_if_interrupted(store, fresh):
-        result = run(experiment, store, jobs=jobs, fresh=fresh, console=screen, option=_OPTION)
+    result = run(experiment, store, jobs=jobs, fresh=fresh, console=screen, option=_OPTION)
     report = _report(result, time.perf_counter() - started, store)
     if as_json:
         print_json(report)

@@ -81,9 +81,9 @@ def plan(members: Sequence[Member], metrics: Sequence[str] = ()) -> Plan:
 
 
 def _seconds(common: Structure, members: Sequence[Member]) -> float:
-    from secchi.cohort.lanes.compile import register_bytes
+    from secchi.cohort.lanes.compile import lanes_of
 
-    lanes = register_bytes() // (8 if common.precision == "fp64" else 4)
+    lanes = lanes_of(common.precision)
     weights, units = _size(common, members)
     rows = common.steps * common.batch
     operations = rows * (3 * weights + 8 * units) + common.steps * 8 * (weights + units)

@@ -260,10 +260,6 @@ in it and in the interval, which is of weights and batches alone: resplit=True t
         """Draw means over two factors, ``x`` from left to right and ``y`` from bottom to top."""
         return self.mean(measure, y, x).heatmap()
 
-    def plot_effects(self, measure: str | None = None) -> "Figure":
-        """Draw how much each factor matters."""
-        return self.effects(measure).plot()
-
     def plots(self, folder: str | os.PathLike[str], measure: str | None = None) -> list[Path]:
         """Draw what a design lends itself to, as PNG files in a folder.
 

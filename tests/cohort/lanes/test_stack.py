@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from secchi.cohort.lanes import stack as stacks
+from secchi.cohort.lanes.compile import lanes_of
 from secchi.cohort.lanes.sides import Sides
-from secchi.cohort.lanes.stack import Stack, lanes_of
+from secchi.cohort.lanes.stack import Stack
 from secchi.cohort.member import Member
 from secchi.models.build import first_weights
 from secchi.models.mlp import MLP

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from secchi.cohort.alone import train_alone
 from secchi.cohort.curve import Curve
 from secchi.cohort.lanes import train
+from secchi.cohort.lanes.compile import lanes_of
 from secchi.cohort.lanes.sides import Sides
-from secchi.cohort.lanes.stack import Stack, lanes_of
-from secchi.cohort.lanes.train import jobs_of, train_lanes
+from secchi.cohort.lanes.stack import Stack
+from secchi.cohort.lanes.train import jobs_of
+from secchi.cohort.loop import train_members
 from secchi.cohort.member import Member
 from secchi.data.task import Labels, Task
 from secchi.models.mlp import MLP
@@ -25,6 +27,7 @@ from secchi.training.spec import Training
 
 PLAIN = Training("sgd", lr=0.1, batch_size=8, epochs=5, weight_decay=0.0)
 LANES = lanes_of("fp64")
+train_lanes = functools.partial(train_members, threads=1)
 
 
 @pytest.fixture(scope="module")

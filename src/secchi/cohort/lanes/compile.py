@@ -40,6 +40,15 @@ def register_bytes() -> int:
     return 32 if features.get("avx2") else 16
 
 
+def lanes_of(precision: str) -> int:
+    """How many networks a vector holds here.
+
+    >>> lanes_of("fp32") == 2 * lanes_of("fp64")
+    True
+    """
+    return register_bytes() // (8 if precision == "fp64" else 4)
+
+
 def compiled(module: ir.Module, name: str, parameters: int) -> Callable[..., None]:
     """A function of a module as machine code; it takes so many pointers, as whole numbers.
 

@@ -170,8 +170,8 @@ COEFFICIENTS: Mapping[str, Sequence[str]] = {
     "sgd": ("lr",),
     "momentum": ("lr", "keep", "take", "of_gradient", "of_momentum"),
     "rmsprop": ("lr", "keep", "take", "of_gradient", "of_momentum"),
-    "adam": ("lr", "beta", "rest", "root"),
-    "adamw": ("lr", "beta", "rest", "root", "shrink"),
+    "adam": ("lr", "rest", "root"),
+    "adamw": ("lr", "rest", "root", "shrink"),
 }
 """The numbers that a rule takes, one a network and step. ``keep`` and ``take``: the shares of the
 momentum before and of the gradient in that after; ``of_gradient`` and ``of_momentum``: what is

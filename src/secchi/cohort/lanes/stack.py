@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from secchi.cohort.lanes.compile import compiled, register_bytes
+from secchi.cohort.lanes.compile import compiled, lanes_of
 from secchi.cohort.lanes.formulas import ACTIVATIONS, MEMORIES
 from secchi.cohort.lanes.memory import Array, Table, aligned, pointers
 from secchi.cohort.lanes.program import (
@@ -52,15 +52,6 @@ def _compiled(program: Program) -> Callable[..., None]:
 @functools.lru_cache(maxsize=64)
 def _compiled_once(program: Program) -> Callable[..., None]:
     return compiled(write(program), "train", len(program.tables))
-
-
-def lanes_of(precision: str) -> int:
-    """How many networks a vector holds here.
-
-    >>> lanes_of("fp32") == 2 * lanes_of("fp64")
-    True
-    """
-    return register_bytes() // (8 if precision == "fp64" else 4)
 
 
 class Stack:

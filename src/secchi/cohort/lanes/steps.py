@@ -219,7 +219,6 @@ class Steps:
         if self.rule in ("adam", "adamw"):
             return {
                 "lr": lr / (1 - moment**steps),
-                "beta": moment,
                 "rest": 1 - moment,
                 "root": np.sqrt(1 - 0.999**steps),
                 "shrink": 1 - lr * training.weight_decay,

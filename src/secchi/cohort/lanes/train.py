@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from secchi.cohort.curve import Curve
-from secchi.cohort.lanes.compile import register_bytes
+from secchi.cohort.lanes.compile import lanes_of
 from secchi.cohort.lanes.curves import SUMMED, curve, ended, metrics
 from secchi.cohort.lanes.grouping import cost, grouped
 from secchi.cohort.lanes.sides import Sides
@@ -28,22 +28,6 @@ STACKS = 8
 those that go on can close ranks; and those of one seed that drop units, which is drawn once."""
 
 
-def train_lanes(members: Sequence[Member], names: Sequence[str]) -> list[Curve]:
-    """Train networks of one structure, on one core.
-
-    Args:
-        members: The networks; :func:`secchi.cohort.structure.structure` gives the same for all.
-        names: Metrics, for :func:`secchi.training.metrics.metric`.
-
-    Returns:
-        A curve for each.
-    """
-    curves: dict[int, Curve] = {}
-    for job in jobs_of(members, range(len(members)), names, 1):
-        curves |= dict(job(threading.Event()))
-    return [curves[place] for place in range(len(members))]
-
-
 def jobs_of(
     members: Sequence[Member], places: Sequence[int], names: Sequence[str], threads: int
 ) -> "Iterator[Job]":
@@ -55,7 +39,7 @@ def jobs_of(
         names: Metrics.
         threads: How many cores there are.
     """
-    lanes = register_bytes() // (8 if members[places[0]].table.precision == "fp64" else 4)
+    lanes = lanes_of(members[places[0]].table.precision)
     groups, sides = grouped(members, places, lanes), Sides()
     stops = any(members[place].training.patience for place in places)
     drops = any(any(drawn_by(members[place])) for place in places)
