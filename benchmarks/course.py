@@ -16,6 +16,7 @@ epoch; its seconds are those of making the experiment and running it. The loops
 (peers/ordinary_loops.py) train a sample, one network from the middle of each even share of the
 settings, and each counts at its faster of one core and all. Where all rows are in each step they
 judge a network once, in the end, as is usual; in the last column after every epoch, as secchi does.
+Neither side's seconds count imports; secchi's count compiling.
 
 PATH is the table of the red wines (winequality-red.csv, P. Cortez and others, 2009). Without it and
 without those, rows of as many columns are made.
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sklearn.datasets import load_iris
 
 import course_findings as findings
+import secchi.experiments.run  # noqa: F401 (else what it needs is imported while it is timed)
 from common import print_table, ratio, say, whole_number
 from loops import ordinary_seconds, wine_table
 from secchi import (

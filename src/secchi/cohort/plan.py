@@ -1,7 +1,7 @@
 """Which networks go in step, which train alone and why, and what all that takes."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from secchi.cohort.member import Member
@@ -17,6 +17,9 @@ _DRAWN = 4e-9
 _PREPARING = 5e-4
 """Seconds to lay out a network and to read off its curve."""
 
+_COMPILING = 0.3
+"""Seconds that LLVM takes for the code of a training."""
+
 _ALONE_STEP, _ALONE_EPOCH = 4e-4, 1e-3
 """Seconds for a step, and for what is beside the steps of an epoch, of a network alone."""
 
@@ -28,7 +31,7 @@ class Plan(NamedTuple):
         cohorts: The places of those that go in step.
         structures: What each cohort has in common.
         alone: The places of those that train alone, and why they do.
-        seconds: An estimate, on one core.
+        seconds: An estimate, on one core, without compiling.
         nbytes: What a core needs in memory beside the rows, estimated.
     """
 
@@ -77,6 +80,26 @@ def plan(members: Sequence[Member], metrics: Sequence[str] = ()) -> Plan:
         tuple(alone),
         seconds,
         nbytes,
+    )
+
+
+def seconds_of_compiling(networks: Mapping[Structure, int]) -> float:
+    """How long their machine code takes to be made, once in a process, whatever the cores.
+
+    Code is written for all of a structure but its counts; and once more where networks fill stacks,
+    some of which learn from the same rows and some not.
+
+    Args:
+        networks: How many there are of each structure.
+    """
+    from secchi.cohort.lanes.compile import lanes_of
+
+    codes = Counter[Structure]()
+    for common, count in networks.items():
+        codes[common._replace(inputs=0, outputs=0, batch=0, steps=0, epochs=0, valid=0)] += count
+    return sum(
+        _COMPILING * (2 if count > lanes_of(common.precision) else 1)
+        for common, count in codes.items()
     )
 
 

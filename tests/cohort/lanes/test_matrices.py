@@ -18,34 +18,41 @@ REALS = {"float": np.float32, "double": np.float64}
 Array = NDArray[Any]
 
 
-@pytest.fixture(scope="module", params=REALS)
+@pytest.fixture(scope="module", params=every(REALS, (False, True)))
 def multiply(request: pytest.FixtureRequest) -> Callable[[Array, Array, Array], Array]:
     """(rows, terms, lanes), (columns, terms, lanes) and (rows, columns, lanes), which it begins
-    with, to (rows, columns, lanes)."""
-    dtype = np.dtype(REALS[request.param])
+    with, to (rows, columns, lanes); with sums that wait in memory for more terms, and without."""
+    real, wait = request.param
+    dtype = np.dtype(REALS[real])
     lanes = register_bytes() // dtype.itemsize
-    code = Code(ir.Module("product"), "multiply", request.param, lanes, (3, 3), exported=True)
-    first, second, sums = code.pointers
+    code = Code(ir.Module("product"), "multiply", real, lanes, (4, 3), exported=True)
     rows, columns, terms = code.wholes
-    one, other = Rows(code, first, terms), Rows(code, second, terms)
-    goal = Rows(code, sums, columns)
-    product(code, (rows, columns, terms), one.at, other.at, goal.at, goal.put)
+    one, other, start, goal = (
+        Rows(code, pointer, width)
+        for pointer, width in zip(code.pointers, (terms, terms, columns, columns), strict=True)
+    )
+    waiting = goal.at if wait else None
+    product(code, (rows, columns, terms), one.at, other.at, start.at, goal.put, waiting)
     code.close()
-    function = compiled(code.module, "multiply", 6)
+    function = compiled(code.module, "multiply", 7)
 
     def compute(one: Array, other: Array, start: Array) -> Array:
+        made = aligned((*start.shape[:2], lanes), dtype, np.nan)
         arrays = [aligned((*each.shape[:2], lanes), dtype) for each in (one, other, start)]
         for array, values in zip(arrays, (one, other, start), strict=True):
             array[:] = values
-        function(*(a.ctypes.data for a in arrays), len(one), len(other), one.shape[1])
-        return arrays[2]
+        places = [array.ctypes.data for array in (*arrays, made)]
+        function(*places, len(one), len(other), one.shape[1])
+        return made
 
     return compute
 
 
 def test_of_every_shape(multiply: Callable[[Array, Array, Array], Array]) -> None:
     random = np.random.default_rng(0)
-    for rows, columns, terms in every(range(1, 10), range(1, 10), range(10)):
+    small = every(range(1, 10), range(1, 10), range(10))
+    deep = every((1, 4, 13), (1, 4, 13), (31, 32, 33, 63, 64, 65, 96, 100, 127, 129))
+    for rows, columns, terms in (*small, *deep):
         # Small whole numbers, whose sums are exact; other ones in every lane that there may be.
         one, other, start = (
             random.integers(-9, 9, shape).astype(float)[..., None]
@@ -61,7 +68,7 @@ def test_lanes_do_not_meet_and_tiles_change_no_bit(
 ) -> None:
     random = np.random.default_rng(1)
     lanes = multiply(*(np.zeros((1, 1, 1)),) * 3).shape[2]
-    one, other, start = (random.normal(size=(13, 13, lanes)) for _ in range(3))
+    one, other, start = (random.normal(size=(13, size, lanes)) for size in (70, 70, 13))
     whole = multiply(one, other, start)
     np.testing.assert_allclose(
         whole, start + np.einsum("ikl,jkl->ijl", one, other), rtol=1e-4, atol=1e-5

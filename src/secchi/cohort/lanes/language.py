@@ -196,11 +196,15 @@ class Whole:
     def at_most(self, other: "Whole | int") -> "Whole":
         """The lesser of two."""
         limit = self.code.whole(other)
-        less = self.code.builder.icmp_signed("<", self.value, limit.value)
-        return Whole(self.code, self.code.builder.select(less, self.value, limit.value))
+        return self.code.either(limit.is_more(self), self, limit)
+
+    def at_least(self, other: "Whole | int") -> "Whole":
+        """The greater of two."""
+        limit = self.code.whole(other)
+        return self.code.either(limit.is_more(self), limit, self)
 
     def is_more(self, other: "Whole | int") -> ir.Value:
-        """Whether it is more than the other: a condition for :meth:`Code.when`."""
+        """Whether it is more than the other: a condition."""
         return self.code.builder.icmp_signed(">", self.value, self.code.whole(other).value)
 
     def _with(self, operation: str, other: "Whole | int") -> "Whole":
@@ -396,6 +400,10 @@ class Code:
         """Code that runs where a condition holds."""
         with self.builder.if_then(condition):
             yield
+
+    def either(self, condition: ir.Value, yes: Whole, no: Whole) -> Whole:
+        """One place or count where a condition holds, else another."""
+        return Whole(self, self.builder.select(condition, yes.value, no.value))
 
     @contextlib.contextmanager
     def at_entry(self) -> Iterator[None]:

@@ -132,14 +132,15 @@ class Layers:
         table = Table(code, code.pointers[0], LAYER)
         rows, at = code.wholes
         inputs, units = table.whole("inputs"), table.whole("units")
-        biases = table.pointer("biases")
+        biases, values = table.pointer("biases"), Rows(code, table.pointer("values"), units)
         product(
             code,
             (rows, units, inputs),
             self._given(code, table, at, first, drops),
             Rows(code, table.pointer("weights"), inputs).at,
             lambda row, unit: code.load(biases, unit),
-            Rows(code, table.pointer("values"), units).put,
+            values.put,
+            values.at,
         )
 
     def _given(self, code: Code, table: Table, at: Whole, first: bool, drops: bool) -> Load:
@@ -192,14 +193,15 @@ class Layers:
         table = Table(code, own, LAYER)
         rows, _ = code.wholes
         inputs, units = table.whole("inputs"), table.whole("units")
-        weights = Rows(code, table.pointer("weights"), inputs)
+        weights, slopes = Rows(code, table.pointer("weights"), inputs), Rows(code, there, inputs)
         product(
             code,
             (rows, inputs, units),
             Rows(code, here, units).at,
             lambda place, unit: weights.at(unit, place),
             lambda row, place: code.number(0.0),
-            Rows(code, there, inputs).put,
+            slopes.put,
+            slopes.at,
         )
 
     # ---------------------------------------------------------------- activation and dropout

@@ -13,6 +13,10 @@ Load = Callable[[Any, Any], Number]
 _WIDE, _TALL = 4, 8
 """A tile is four by four, or eight by one: enough sums to keep the units busy that add them."""
 
+_DEEP = 32
+"""So many terms of all sums are added before the next ones, where sums can wait in memory: what
+the terms are made of then stays in the nearest cache while all tiles read it."""
+
 
 class Rows:
     """Rows of vectors that lie behind each other.
@@ -44,6 +48,7 @@ def product(
     second: Load,
     start: Load,
     finish: Callable[[Any, Any, Number], None],
+    waiting: Load | None = None,
 ) -> None:
     """The sum over k of first(i, k) * second(j, k), for every i and j.
 
@@ -56,27 +61,41 @@ def product(
         second: The other.
         start: What the sum of (i, j) begins with.
         finish: Takes (i, j, sum).
+        waiting: What ``finish`` took of (i, j), where that can be read: it then may take the sum
+            of some terms before that of all.
     """
     rows, columns, terms = shape
-    for column, wide in pieces(code, columns, _WIDE):
-        for row, high in pieces(code, rows, _WIDE if wide == _WIDE else _TALL):
-            _tile(code, (row, high), (column, wide), terms, first, second, start, finish)
+    for part in _parts(code, terms) if waiting else [(code.whole(0), terms)]:
+        for column, wide in pieces(code, columns, _WIDE):
+            for row, high in pieces(code, rows, _WIDE if wide == _WIDE else _TALL):
+                tile = (row, high), (column, wide), part
+                _tile(code, tile, first, second, start, finish, waiting)
+
+
+def _parts(code: Code, terms: Whole) -> Iterator[tuple[Whole, Whole]]:
+    """The first of the terms that are added together, and the first behind them."""
+    with code.loop(0, terms.at_least(_DEEP), _DEEP) as begin:
+        end = begin + _DEEP
+        yield begin, code.either((end + _DEEP).is_more(terms), terms, end)
 
 
 def _tile(
     code: Code,
-    rows: tuple[Whole, int],
-    columns: tuple[Whole, int],
-    terms: Whole,
+    tile: tuple[tuple[Whole, int], tuple[Whole, int], tuple[Whole, Whole]],
     first: Load,
     second: Load,
     start: Load,
     finish: Callable[[Any, Any, Number], None],
+    waiting: Load | None,
 ) -> None:
-    (row, high), (column, wide) = rows, columns
+    (row, high), (column, wide), (begin, end) = tile
     places = [(i, j) for i in range(high) for j in range(wide)]
-    sums = {at: code.variable(start(row + at[0], column + at[1])) for at in places}
-    with code.loop(0, terms) as k:
+    sums = {(i, j): code.variable(start(row + i, column + j)) for i, j in places}
+    if waiting:
+        with code.when(begin.is_more(0)):
+            for i, j in places:
+                sums[i, j].set(waiting(row + i, column + j))
+    with code.loop(begin, end) as k:
         ones = [first(row + i, k) for i in range(high)]
         others = [second(column + j, k) for j in range(wide)]
         for i, j in places:

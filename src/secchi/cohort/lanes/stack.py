@@ -397,7 +397,7 @@ class Stack:
 
 def _kept_apart(units: int) -> int:
     """A width with one unit of padding where all rows of weights would share places in a cache."""
-    return units + 1 if units % 64 == 0 else units
+    return units + 1 if units >= 64 and units % 32 == 0 else units
 
 
 def loss_of(kind: Kind, loss: Any) -> str:
