@@ -12,10 +12,10 @@ import torch
 
 from secchi.cohort.lanes.compile import compiled, lanes_of
 from secchi.cohort.lanes.formulas import ACTIVATIONS, MEMORIES
+from secchi.cohort.lanes.lanewise import constants, draw_parameters, mask, rates
 from secchi.cohort.lanes.memory import Array, Table, aligned, pointers
 from secchi.cohort.lanes.program import (
     COMMON,
-    CONSTANTS,
     LAYER,
     SOURCE,
     STATISTICS,
@@ -26,7 +26,6 @@ from secchi.cohort.lanes.steps import Drawn, Steps
 from secchi.cohort.lanes.training import write
 from secchi.cohort.member import Member
 from secchi.data.task import Kind
-from secchi.models.build import first_weights
 
 WORKING_BYTES = 2**18
 """What the numbers between the layers of a stack may take, so that they stay in a core's caches:
@@ -170,7 +169,7 @@ class Stack:
         places = program.places(widths)
         self.places = places
         self.parameters = self._vectors(places[-1].end)
-        self._draw_first_weights()
+        draw_parameters(self.parameters, self._all, places, widths)
         chunk = self._chunk
         widest = max(widths[1:])
         self._common = Table(
@@ -189,7 +188,7 @@ class Stack:
                     f"memory{number}": self._vectors(len(self.parameters))
                     for number in range(MEMORIES[program.rule])
                 },
-                "constants": self._constants(),
+                "constants": constants(self._all, self._valid, self.real),
                 "statistics": self.statistics,
                 "bad": self.bad,
                 "outputs": self.outputs,
@@ -225,50 +224,6 @@ class Stack:
         rows = space // (numbers * vector) // 8 * 8
         return int(min(max(8, rows), max(batch, min(valid, 64))))
 
-    def _draw_first_weights(self) -> None:
-        drawn: dict[Any, Any] = {}
-        for lane, member in enumerate(self._all):
-            key = (member.seed, member.model.init, member.model.hidden)
-            if key not in drawn:
-                drawn[key] = first_weights(
-                    member.model, self.widths[0], self.widths[-1], member.seed
-                )
-            for layer, (weight, bias) in enumerate(drawn[key]):
-                at, shape = self.places[layer], (self.widths[layer + 1], self.widths[layer])
-                units, inputs = weight.shape
-                whole = self.parameters[at.weights : at.biases].reshape(*shape, self.lanes)
-                whole[:units, :inputs, lane] = weight.numpy()
-                self.parameters[at.biases : at.biases + units, lane] = bias.numpy()
-        for at, units in zip(self.places, self.widths[1:], strict=True):
-            if at.norms < at.end:
-                self.parameters[at.norms : at.norms + units] = 1.0
-
-    def _constants(self) -> Array:
-        """What each network keeps throughout."""
-        table = self._vectors(len(CONSTANTS))
-        for lane, member in enumerate(self._all):
-            training, weights = member.training, 0
-            for before, units in zip(
-                (self.widths[0], *member.model.hidden),
-                (*member.model.hidden, self.widths[-1]),
-                strict=True,
-            ):
-                weights += before * units
-            decays = training.optimizer != "adamw"
-            values = {
-                "weight_decay": training.weight_decay if decays else 0.0,
-                "l1": training.l1 / weights,
-                "l2": 2 * training.l2 / weights,
-                "matrix_norm": training.matrix_norm,
-                "clip": math.inf if training.clip is None else training.clip,
-                "smoothing": training.label_smoothing,
-                "delta": training.huber_delta / member.table.scales[0],
-                "shift": self._valid[lane].mean,
-            }
-            for name, value in values.items():
-                table[CONSTANTS.index(name), lane] = value
-        return table
-
     def _source(self, sides: Sequence[Any], tile: Array | None) -> Table:
         names = ("inputs", "truth", "weights", "order")
         values: dict[str, Any] = {"width": self.widths[0]}
@@ -281,6 +236,7 @@ class Stack:
     def _layer_tables(self, tile: Array | None) -> dict[str, list[Table]]:
         program, widths, chunk = self.program, self.widths, self._chunk
         tables: dict[str, list[Table]] = {"train": [], "valid": []}
+        models = [member.model for member in self._all]
         drawing = self._vectors(program.sources)
         for number, lanes in enumerate(self.steps.drawing):
             drawing[number, lanes] = 1.0
@@ -288,6 +244,7 @@ class Stack:
         for layer, at in enumerate(self.places):
             inputs, units = widths[layer], widths[layer + 1]
             inside = layer < self.depth
+            counts = [(*model.hidden, widths[-1])[layer] for model in models]
             values: dict[str, Any] = {
                 "inputs": inputs,
                 "units": units,
@@ -297,9 +254,9 @@ class Stack:
                 "end": at.end,
                 "values": self._vectors(chunk, units),
                 "kept": self._vectors(chunk, units) if inside else self._vectors(0),
-                "mask": self._mask(layer),
-                "rates": self._rates(lambda model, layer=layer: (*model.dropouts, 0.0)[layer]),
-                "source_rates": self._rates(lambda model: model.input_dropout),
+                "mask": mask(counts, units, self.real),
+                "rates": rates([(*model.dropouts, 0.0)[layer] for model in models], self.real),
+                "source_rates": rates([model.input_dropout for model in models], self.real),
                 "drawing": drawing,
             }
             if program.batch_norm and inside:
@@ -318,22 +275,6 @@ class Stack:
                 tables[mode].append(Table(LAYER, values | {"source": source}))
             before = values["values"]
         return tables
-
-    def _mask(self, layer: int) -> Array:
-        """Which units of a layer there are: 1, else 0."""
-        mask = self._vectors(self.widths[layer + 1], fill=1.0)
-        if layer < self.depth:
-            for lane, member in enumerate(self._all):
-                mask[member.model.hidden[layer] :, lane] = 0.0
-        return mask
-
-    def _rates(self, of: Any) -> Array:
-        """The share that is dropped, in single precision; then what the rest is multiplied with."""
-        shares = np.array([of(member.model) for member in self._all])
-        rates = self._vectors(2)
-        rates[0].view(np.float32)[: self.lanes] = shares
-        rates[1] = 1 / (1 - shares)
-        return rates
 
     def _running(self, units: int) -> Array:
         running = self._vectors(2 * units)
