@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from secchi.cohort.member import Member
 from secchi.data.task import Kind, Labels
 from secchi.models.mlp import MLP
+from secchi.text import counted
 from secchi.training.spec import Training
 from secchi.training.steps import pieces
 
@@ -52,14 +53,13 @@ class Structure(NamedTuple):
     valid: int
 
     def __str__(self) -> str:
-        layers = (
-            "no hidden layer"
-            if not self.depth
-            else (f"{self.depth} hidden layer{'s' * (self.depth > 1)} ({self.activation})")
-        )
+        hidden = counted(self.depth, "hidden layer", "hidden layers")
+        layers = f"{hidden} ({self.activation})" if self.depth else "no hidden layer"
         return (
-            f"{self.inputs} inputs, {layers}, {self.outputs} outputs, {self.optimizer}, "
-            f"{self.epochs} epochs of {self.steps} steps of {self.batch} rows"
+            f"{counted(self.inputs, 'input', 'inputs')}, {layers}, "
+            f"{counted(self.outputs, 'output', 'outputs')}, {self.optimizer}, "
+            f"{counted(self.epochs, 'epoch', 'epochs')} of "
+            f"{counted(self.steps, 'step', 'steps')} of {counted(self.batch, 'row', 'rows')}"
         )
 
 
@@ -73,7 +73,7 @@ def structure(member: Member) -> Structure | str:
     >>> print(structure(Member(table, MLP([4]), Training(ema=0.9), 0)))
     its weights are averaged (ema)
     >>> print(structure(Member(table, MLP([4]), Training("sgd", batch_size=40), 0)))
-    1 inputs, 1 hidden layer (relu), 1 outputs, sgd, 10 epochs of 1 steps of 40 rows
+    1 input, 1 hidden layer (relu), 1 output, sgd, 10 epochs of 1 step of 40 rows
     """
     model, training, table = member.model, member.training, member.table
     if reason := _model_reason(model) or _training_reason(training) or _task_reason(member):
