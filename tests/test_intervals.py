@@ -10,7 +10,6 @@ from scipy import stats
 
 from secchi.intervals import (
     correlation_interval,
-    difference_intervals,
     effective_rows,
     holm,
     mean_interval,
@@ -75,11 +74,15 @@ def test_a_correlation_has_the_interval_of_fisher() -> None:
     )
 )
 def test_many_means_have_the_intervals_of_each_by_itself(rows: list[list[float]]) -> None:
+    """But for values that are all the same, which have none."""
     values = np.array(rows)
     mean, low, high = mean_intervals(values)
     for place, row in enumerate(values):
         there = row[np.isfinite(row)]
         expected = (there.mean() if len(there) else math.nan, *mean_interval(there))
+        if len(there) and np.ptp(there) <= 1e-8 * np.abs(there).max():
+            assert math.isnan(low[place]) or high[place] - low[place] < 1e-6
+            continue
         found = (mean[place], low[place], high[place])
         assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
     for one, turned in zip((mean, low, high), mean_intervals(values.T, axis=0), strict=True):
@@ -119,13 +122,25 @@ def test_scores_on_splits_of_the_same_rows_hold_the_truth_with_the_ratio() -> No
 
 
 @given(st.lists(st.floats(0.1, 1.0), min_size=3, max_size=8), st.floats(0.01, 1.0))
-def test_differences_that_are_the_same_have_no_interval(base: list[float], step: float) -> None:
+def test_values_that_are_the_same_have_no_interval(base: list[float], step: float) -> None:
     """However they are rounded."""
     one = np.array(base)
-    mean, low, high = difference_intervals((one + step) - one)
+    mean, low, high = mean_intervals((one + step) - one)
     assert mean == pytest.approx(step)
     assert math.isnan(low)
     assert math.isnan(high)
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=8))
+def test_an_interval_ends_where_values_can_be_no_more(shares: list[float]) -> None:
+    values = np.array(shares)
+    mean, low, high = mean_intervals(values, within=(0, 1))
+    free = mean_intervals(values)
+    assert mean == free[0]
+    if not math.isnan(low):
+        assert (low, high) == (max(free[1], 0), min(free[2], 1))
+    beyond = np.append(values, 1.5)
+    assert np.array_equal(mean_intervals(beyond, within=(0, 1)), mean_intervals(beyond))
 
 
 def test_rounding_is_no_difference() -> None:

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from secchi.estimators import NetClassifier as NetClassifier
     from secchi.estimators import NetRegressor as NetRegressor
     from secchi.experiments.experiment import Experiment as Experiment
+    from secchi.experiments.factor_values import integers as integers
+    from secchi.experiments.factor_values import linspace as linspace
+    from secchi.experiments.factor_values import log_uniform as log_uniform
+    from secchi.experiments.factor_values import logspace as logspace
+    from secchi.experiments.factor_values import nested as nested
+    from secchi.experiments.factor_values import powers_of_two as powers_of_two
+    from secchi.experiments.factor_values import uniform as uniform
     from secchi.experiments.result import Result as Result
-    from secchi.experiments.space import integers as integers
-    from secchi.experiments.space import linspace as linspace
-    from secchi.experiments.space import log_uniform as log_uniform
-    from secchi.experiments.space import logspace as logspace
-    from secchi.experiments.space import nested as nested
-    from secchi.experiments.space import powers_of_two as powers_of_two
-    from secchi.experiments.space import uniform as uniform
     from secchi.features.cache import FeatureCache as FeatureCache
     from secchi.inspection.comparison import Comparison as Comparison
     from secchi.inspection.comparison import compare as compare
@@ -89,13 +89,13 @@ _HOME = {
     "activation_curves": "secchi.models.parts",
     "compare": "secchi.inspection.comparison",
     "draw_network": "secchi.models.summary",
-    "integers": "secchi.experiments.space",
-    "linspace": "secchi.experiments.space",
-    "log_uniform": "secchi.experiments.space",
-    "logspace": "secchi.experiments.space",
-    "nested": "secchi.experiments.space",
-    "powers_of_two": "secchi.experiments.space",
-    "uniform": "secchi.experiments.space",
+    "integers": "secchi.experiments.factor_values",
+    "linspace": "secchi.experiments.factor_values",
+    "log_uniform": "secchi.experiments.factor_values",
+    "logspace": "secchi.experiments.factor_values",
+    "nested": "secchi.experiments.factor_values",
+    "powers_of_two": "secchi.experiments.factor_values",
+    "uniform": "secchi.experiments.factor_values",
 }
 
 __all__ = [

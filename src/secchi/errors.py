@@ -56,10 +56,42 @@ class BundleError(SecchiError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint that names the nearest of the known names, or nothing.
 
+    What others call a factor, as ``learning_rate`` is ``lr``, is as near as can be.
+
     >>> did_you_mean("resnet43", ["resnet34", "vit_tiny"])
     '; did you mean resnet34?'
     >>> did_you_mean("zebra", ["resnet34"])
     ''
+    >>> did_you_mean("learning_rate", ["lr", "patience"])
+    '; did you mean lr?'
     """
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    known = list(known)
+    same = _SYNONYMS.get(name.lower())
+    near = [same] if same in known else difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+_SYNONYMS = {
+    synonym: name
+    for name, synonyms in {
+        "lr": ("learning_rate", "rate", "step_size", "eta"),
+        "epochs": ("iterations", "max_iter"),
+        "batch_size": ("batch", "bs", "minibatch"),
+        "optimizer": ("optim", "opt", "solver"),
+        "schedule": ("scheduler", "lr_schedule", "lr_scheduler"),
+        "weight_decay": ("wd", "decay"),
+        "clip": ("clip_norm", "grad_clip", "max_grad_norm"),
+        "patience": ("early_stopping", "n_iter_no_change"),
+        "hidden": ("units", "hidden_units", "hidden_size", "hidden_layers", "hidden_layer_sizes"),
+        "depth": ("layers", "n_layers", "num_layers"),
+        "width": ("neurons", "layer_size"),
+        "activation": ("act", "nonlinearity"),
+        "dropout": ("drop", "drop_rate", "dropout_rate"),
+        "train_fraction": ("fraction", "train_size"),
+        "repeats": ("runs", "replicates", "trials"),
+        "folds": ("cv", "n_splits"),
+        "samples": ("n_iter",),
+    }.items()
+    for synonym in synonyms
+}
+"""What other libraries, and people, call the settings of a training, a network or an experiment."""

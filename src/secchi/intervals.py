@@ -48,7 +48,12 @@ def mean_interval(change: Array, weights: Array | None = None) -> tuple[float, f
     return mean - half, mean + half
 
 
-def mean_intervals(values: Array, axis: int = -1, ratio: float = 0.0) -> tuple[Array, Array, Array]:
+def mean_intervals(
+    values: Array,
+    axis: int = -1,
+    ratio: float = 0.0,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> tuple[Array, Array, Array]:
     """Many means at once, each with its 95 % interval by Student's t.
 
     Each interval is that of :func:`mean_interval` without weights, but for values that are scores
@@ -61,15 +66,20 @@ def mean_intervals(values: Array, axis: int = -1, ratio: float = 0.0) -> tuple[A
     for the generalization error", Machine Learning 52, 239-281; for repeated folds Bouckaert and
     Frank 2004). It is a rule of thumb: no unbiased one exists (Bengio and Grandvalet 2004).
 
+    Where all values are the same, to 1e-9 of themselves, nothing is known of their noise, and there
+    is no interval: three accuracies of 1 do not make it certain that a fourth would be 1.
+
     Args:
         values: What the means are of; those that are not finite are left out.
         axis: Along which the means are taken.
         ratio: Validating rows by training rows of splits of the same rows; 0 where values are
             independent.
+        within: The least and the most that a value can be. The part of an interval beyond them is
+            cut off, which leaves out no truth; unless a value lies beyond, so that they are others.
 
     Returns:
-        The means, NaN of nothing; the lower and the upper ends, NaN of two values or fewer. Each
-        has the shape of ``values`` without that axis.
+        The means, NaN of nothing; the lower and the upper ends, NaN of two values or fewer and of
+        those that are all the same. Each has the shape of ``values`` without that axis.
 
     >>> mean, low, high = mean_intervals(np.array([[-0.3, -0.1, -0.2, -0.2], [1, 2, np.nan, 3]]))
     >>> print(mean.round(4), low.round(4), high.round(4))
@@ -77,6 +87,9 @@ def mean_intervals(values: Array, axis: int = -1, ratio: float = 0.0) -> tuple[A
     >>> folds = np.array([0.90, 0.94, 0.92, 0.96, 0.88])
     >>> print(*(end.round(3) for end in mean_intervals(folds, ratio=1 / 4)))
     0.92 0.861 0.979
+    >>> mean, low, high = mean_intervals(np.array([[0.9, 1, 1], [1, 1, 1]]), within=(0, 1))
+    >>> print(mean.round(3), low.round(3), high)
+    [0.967 1.   ] [0.823   nan] [ 1. nan]
     """
     from scipy import special
 
@@ -86,32 +99,13 @@ def mean_intervals(values: Array, axis: int = -1, ratio: float = 0.0) -> tuple[A
         mean = np.where(there, values, 0.0).sum(axis=axis) / count
         about = np.where(there, values - np.expand_dims(mean, axis), 0.0)
         error = np.sqrt((about**2).sum(axis=axis) / (count - 1) * (1 / count + ratio))
-    few = count <= 2
+    known = (count > 2) & (np.abs(about).max(axis=axis, initial=0.0) > 1e-9 * np.abs(mean))
     half = np.where(
-        few, np.nan, special.stdtrit(np.where(few, 1, count - 1), (1 + LEVEL) / 2) * error
+        known, special.stdtrit(np.where(known, count - 1, 1), (1 + LEVEL) / 2) * error, np.nan
     )
-    return mean, mean - half, mean + half
-
-
-def difference_intervals(change: Array, ratio: float = 0.0) -> tuple[Array, Array, Array]:
-    """Means of paired differences as of :func:`mean_intervals`, over the last axis.
-
-    Where all differences are the same, to 1e-9 of themselves, nothing is known of their noise, and
-    there is no interval.
-
-    Returns:
-        The means, NaN of nothing; the lower and the upper ends, NaN of two differences or fewer and
-        of those that are all the same.
-
-    >>> mean, low, high = difference_intervals(np.array([[0.1, 0.1, 0.1], [0.1, 0.2, 0.3]]))
-    >>> print(mean.round(4), low.round(4), high.round(4))
-    [0.1 0.2] [    nan -0.0484] [   nan 0.4484]
-    """
-    mean, low, high = mean_intervals(change, ratio=ratio)
-    there = np.isfinite(change)
-    apart = np.where(there, np.abs(change - mean[..., None]), 0.0).max(axis=-1, initial=0.0)
-    known = apart > 1e-9 * np.abs(mean)
-    return mean, np.where(known, low, np.nan), np.where(known, high, np.nan)
+    if (there & ((values < within[0]) | (values > within[1]))).any():
+        within = -math.inf, math.inf
+    return mean, np.maximum(mean - half, within[0]), np.minimum(mean + half, within[1])
 
 
 def without_rounding(differences: Array, of: Array) -> Array:

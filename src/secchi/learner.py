@@ -756,8 +756,10 @@ class Learner:
             print(learn.experiment({"lr": [1e-3, 1e-2]}, repeats=3).plan())
         """
         from secchi.experiments.experiment import Experiment
+        from secchi.experiments.experiment_faults import check_names
         from secchi.models.mlp import MLP
 
+        check_names(options)
         own: dict[str, Any] = {"training": self.training, "metrics": self.metrics}
         own["seed"] = self.training.seed
         trainee = self._trainee
@@ -789,6 +791,9 @@ class Learner:
 
             print(learn.vary({"lr": [1e-3, 1e-2], "input_dropout": [0, 0.5]}, repeats=3).best())
         """
+        from secchi.experiments.experiment_faults import check_names
+
+        check_names(options, ("store", "jobs"))
         return self.experiment(vary, repeats, **options).run(store, jobs=jobs)
 
     def cross_validate(
@@ -803,8 +808,8 @@ class Learner:
         """Scores when every row of training and validation validates once.
 
         The network is that of :meth:`experiment`. The interval of the mean does not take folds for
-        independent trials (Nadeau and Bengio 2003). What belongs together among pictures, such as
-        those of one patient, is not known, and is parted.
+        independent trials (Nadeau and Bengio 2003). What a ``group_column`` of the data says to
+        belong together, such as the pictures of one patient, is never parted.
 
         Args:
             k: How many folds.
@@ -848,7 +853,7 @@ class Learner:
 
             print(net.learning_curve([0.2, 0.4, 0.7, 1], repeats=3))
         """
-        from secchi.experiments.learning_curve import learning_curve
+        from secchi.experiments.growing_rows import learning_curve
 
         base = self.experiment(**options)
         return learning_curve(base, fractions, repeats, measure=measure, store=store, jobs=jobs)

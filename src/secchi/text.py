@@ -44,6 +44,19 @@ def with_interval(value: float, low: float, high: float) -> str:
     return f"{number(value)} ({100 * LEVEL:g} % interval {number(low)} to {number(high)})"
 
 
+def interval_cell(low: float, high: float, count: int, places: int = 4) -> str:
+    """An interval in a table, or why there is none.
+
+    >>> interval_cell(0.8, 0.95, 5, 2), interval_cell(math.nan, math.nan, 5)
+    ('0.80 to 0.95', 'all the same')
+    >>> interval_cell(math.nan, math.nan, 2)
+    '-'
+    """
+    if math.isnan(low):
+        return "all the same" if count > 2 else "-"
+    return f"{number(low, places)} to {number(high, places)}"
+
+
 def counted(count: int, one: str, several: str) -> str:
     """So many of something.
 

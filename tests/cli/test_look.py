@@ -67,7 +67,7 @@ def test_the_figures_and_a_table_go_into_a_folder_beside_the_file(
     assert (done.code, done.err) == (0, "")
     folder = tmp_path / "my rates-figures"
     lines = done.out.splitlines()
-    assert lines[0] == "rates: 12 trials (3 settings × 4 repeats), none failed"
+    assert lines[0] == "rates: 12 trials (3 settings x 4 repeats), none failed"
     assert lines[1] == "best of 3 settings: lr = 0.1"
     places = [line for line in lines if line.startswith(str(folder))]
     assert places[0] == str(folder / "final.csv")
@@ -79,6 +79,8 @@ def test_the_figures_and_a_table_go_into_a_folder_beside_the_file(
     final = pd.read_csv(folder / "final.csv")
     store = Store.read(path)
     expected = Result(store.document, store.finished()).final
+    assert final.pop("reason").isna().all()
+    assert expected.pop("reason").isna().all()
     pd.testing.assert_frame_equal(final, expected, check_dtype=False)
     assert path.read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["here", "my rates-figures", "my rates.sqlite"]
@@ -130,7 +132,7 @@ def test_values_that_the_experiment_no_longer_has_are_left_out(
     now = [Trial({"lr": lr}, repeat) for repeat in range(REPEATS) for lr in RATES[:2]]
     Store.open(path, {"name": "rates", "vary": {"lr": list(RATES[:2])}}, "5f").add(now)
     done = secchi("look", path)
-    assert done.out.startswith("rates: 8 trials (2 settings × 4 repeats), none failed\n")
+    assert done.out.startswith("rates: 8 trials (2 settings x 4 repeats), none failed\n")
     assert "\n4 networks are of values that it no longer has; they stay in the file\n" in done.out
     document = secchi("look", path, "--json").document
     assert [document[key] for key in ("trials", "finished", "earlier")] == [8, 8, 4]
@@ -151,8 +153,12 @@ def test_failures_are_counted_and_drawn(secchi: Secchi, tmp_path: Path) -> None:
     assert document["failed"] == 4
     assert any(file.endswith("_failures_by_lr.png") for file in document["figures"])
     every = kept(tmp_path / "all.sqlite", 12, lambda lr: Outcome.DIVERGED)
-    document = secchi("look", every, "--json").document
-    assert (document["failed"], document["best"]) == (12, None)
+    done = secchi("look", every, "--json")
+    assert (done.code, done.document["failed"], done.document["best"]) == (0, 12, None)
+    assert "\nall 12 trials failed\n12 trials diverged: the loss or its gradient" in done.err
+    assert [Path(file).name for file in done.document["figures"]] == ["01_failures_by_lr.png"]
+    reasons = pd.read_csv(done.document["final"])["reason"]
+    assert reasons.str.startswith("the loss or its gradient was no longer a number").all()
 
 
 # ---------------------------------------------------------------- other files

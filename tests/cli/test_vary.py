@@ -112,7 +112,9 @@ def test_only_what_is_new_is_trained(secchi: Secchi, small: Path) -> None:
     assert (first["computed"], first["alone"]) == (6, 0)
     again = secchi(*command)
     assert again.document["computed"] == 0
-    assert "6 of 6 networks finished before" in again.err
+    assert f"6 of them are finished in {Path('rates.sqlite').absolute()}\n" in again.err
+    assert again.err.count("finished") == 1
+    assert "nothing is left to train\n" in again.err
     changed(small, "repeats = 2", "repeats = 3")
     changed(small, "1e6]", "1e6, 0.2]")
     more = secchi(*command)
@@ -127,8 +129,9 @@ def test_a_person_reads_the_plan_and_then_what_is_best(secchi: Secchi, small: Pa
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == "6 networks: 3 settings, 2 repeats"
-    assert lines[2].startswith("estimated: ")
-    assert lines[3] == "line: 6 trials (3 settings × 2 repeats)"
+    assert [line.split(":")[0] for line in lines[1:3]] == ["to predict", "held fixed"]
+    assert lines[5].startswith("estimated: ")
+    assert lines[6].startswith("line: 6 trials (3 settings ")
     assert "2 of 6 trials failed, at lr = 1e+06 (100%)" in lines
     assert any(line.startswith("best of 2 settings: lr = ") for line in lines)
     assert "nothing can be said about noise" in done.out
@@ -164,6 +167,9 @@ def test_a_plan_trains_nothing(
     assert done.code == 0, done
     assert [line.split(":")[0] for line in done.out.splitlines()] == [
         "6 networks",
+        "to predict",
+        "held fixed",
+        f"none of them is finished in {Path('rates.sqlite').absolute()}",
         "6 in step",
         "estimated",
     ]
@@ -179,7 +185,7 @@ def test_where_every_network_failed_none_is_best(secchi: Secchi, small: Path) ->
     assert (document["failed"], document["best"]) == (4, None)
     done = secchi("vary", small)
     assert done.code == 0
-    assert "4 of 4 trials failed" in done.out
+    assert "all 4 trials failed" in done.out
 
 
 # ---------------------------------------------------------------- help
@@ -236,13 +242,38 @@ def test_a_fault_of_the_file_is_told(
     assert os.listdir() == []
 
 
-def test_where_nothing_varies_there_is_no_experiment(secchi: Secchi, small: Path) -> None:
-    text = small.read_text()
-    written(small, text[: text.index("[vary]")])
-    message = refused(secchi("vary", small, "--json"))
-    assert "nothing varies: it has no table [vary], and no repeats in [experiment]" in message
-    written(small, text[: text.index("[vary]")] + "[experiment]\nrepeats = 3")
+@pytest.mark.parametrize("varies", ["", "[vary]"])
+def test_where_nothing_varies_each_repeat_is_a_network(
+    secchi: Secchi, small: Path, varies: str
+) -> None:
+    base = small.read_text().partition("[vary]")[0] + varies
+    written(small, base)
+    assert secchi("vary", small).out.startswith("1 network: nothing varies, 1 repeat\n")
+    written(small, f"{base}\n[experiment]\nrepeats = 3")
     assert secchi("vary", small, "--json").document["trials"] == 3
+
+
+def test_a_folder_that_is_made_is_told(secchi: Secchi, small: Path) -> None:
+    made = f"made the folder {Path('reslts/new').absolute()}\n"
+    command = ("vary", small, "--store", "reslts/new/rates.sqlite")
+    assert made not in secchi(*command, "--plan").out
+    assert not Path("reslts").exists()
+    assert made in secchi(*command).out
+    assert made not in secchi(*command).out
+
+
+def test_a_plan_says_what_is_left(secchi: Secchi, small: Path) -> None:
+    command = ("vary", small, "--store", "rates.sqlite")
+    assert secchi(*command).code == 0
+    changed(small, "repeats = 2", "repeats = 5")
+    lines = secchi(*command, "--plan").out.splitlines()
+    assert f"6 of them are finished in {Path('rates.sqlite').absolute()}" in lines
+    assert "9 in step: " in lines[4]
+    document = secchi(*command, "--plan", "--json").document
+    assert (document["trials"], document["finished"]) == (15, 6)
+    assert "finished" not in secchi(*command, "--plan", "--fresh").out
+    changed(small, "epochs = 5", "epochs = 2")
+    assert "another experiment is in" in refused(secchi(*command, "--plan", "--json"))
 
 
 def test_a_file_that_is_not_one_is_told(secchi: Secchi, spec: Path) -> None:

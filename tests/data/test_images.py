@@ -633,6 +633,31 @@ def test_pictures_of_a_group_are_not_parted_and_the_groupless_are_free(folder: P
     assert len(sides) > 1
 
 
+def test_splits_know_the_groups_of_the_pictures_that_are_left(folder: Path) -> None:
+    names, who = "abcdefgh", ["p", "q", "p", "", "q", "p", "r", "r"]
+    rows = [
+        f"{name}.png,{'xy'[i % 2]},{who[i]},{'valid' if i > 4 else 'train'}"
+        for i, name in enumerate(names)
+    ]
+    table = labelled(folder, "file,label,who,part\n" + "\n".join(rows), " ".join(names))
+    options = {"label_column": "label", "split_column": "part"}
+    data = ImageData.from_csv(table, folder / "photos", group_column="who", **options)
+    data.set_aside("train", {1: "it broke"})
+
+    def groups() -> dict[str, int]:
+        both = (data.train, data.valid)
+        found = [zip(names_of(data, s.name), s.groups.tolist(), strict=True) for s in both]
+        return {name[0]: number for pairs in found for name, number in pairs}
+
+    found = groups()
+    assert sorted(found) == list("acdefgh")
+    assert found["a"] == found["c"] == found["f"] != found["e"]
+    assert found["g"] == found["h"] not in (found["a"], found["e"])
+    assert [name for name, number in found.items() if number < 0] == ["d"]
+    data = ImageData.from_csv(table, folder / "photos", **(options | {"label_column": "who"}))
+    assert set(groups().values()) == {-1}
+
+
 def test_weights_come_with_their_rows(folder: Path) -> None:
     rows = [f"{name}.png,{'xy'[i % 2]},{i + 0.5}" for i, name in enumerate("abcdefgh")]
     table = labelled(folder, "file,label,weight\n" + "\n".join(rows))

@@ -25,7 +25,7 @@ def test_a_fold_is_no_setting(make_result, values: np.ndarray) -> None:
         {"lr": 1.0},
         {"lr": 0.1},
     ]
-    assert "2 settings × 4 repeats × 5 folds" in str(result)
+    assert "2 settings x 4 repeats x 5 folds" in str(result)
     assert result.final["fold"].tolist() == [*range(5), *range(5)] * 4
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from secchi.experiments.space import Space, log_uniform, uniform
+from secchi.errors import SpecError
+from secchi.experiments.factor_values import log_uniform, uniform
+from secchi.experiments.space import Space
 from secchi.experiments.variance import levels, variance_of
 from secchi.intervals import mean_intervals
 
@@ -73,7 +75,7 @@ def test_what_matters_is_found_and_noise_is_called_noise(make_result) -> None:
     assert found.effects[0].name == "lr"
     assert found["lr"].range == pytest.approx(0.225, abs=0.03)
     named = {one.name for one in found.effects if one.beyond_noise}
-    assert named == {"lr", "depth", "lr × depth"}
+    assert named == {"lr", "depth", "lr x depth"}
     shares = sum(one.share for one in found.effects) + found.repeat + found.rest
     assert shares == pytest.approx(1)
     assert found.balanced
@@ -95,7 +97,7 @@ def test_with_one_repeat_interactions_stand_for_noise(make_result) -> None:
     tested = {one.name: not np.isnan(one.p) for one in found.effects}
     assert tested == {
         **dict.fromkeys(("lr", "depth", "optimizer"), True),
-        **{" × ".join(pair): False for pair in itertools.combinations(GRID[0], 2)},
+        **{" x ".join(pair): False for pair in itertools.combinations(GRID[0], 2)},
     }
 
 
@@ -160,7 +162,7 @@ def test_a_factor_that_follows_from_another_has_one_effect_with_it(make_result) 
     name = "lr and weight_decay and large"
     assert found[name].share == pytest.approx(plain["lr"].share)
     assert (found[name].freedom, found[name].p) == (2, pytest.approx(plain["lr"].p))
-    assert found[f"({name}) × depth"].p == pytest.approx(plain["lr × depth"].p)
+    assert found[f"({name}) x depth"].p == pytest.approx(plain["lr x depth"].p)
     assert len(found.effects) == len(plain.effects)
     assert "lr, weight_decay, large cannot be told apart" in str(found)
     json.dumps(found.to_dict(), allow_nan=False)
@@ -194,9 +196,15 @@ def test_what_was_not_tested_is_not_called_noise(make_result) -> None:
     values = np.random.default_rng(13).normal(0, 0.01, (12, 1)) + np.arange(12)[:, None] // 4
     verdict = make_result(GRID, values).effects().verdict
     tested, untested = verdict.split("; not tested: ")
-    assert tested.startswith("beyond the noise: lr")
-    assert "×" not in tested
-    assert sorted(untested.split(", ")) == ["depth × optimizer", "lr × depth", "lr × optimizer"]
+    assert tested.startswith("beyond the noise after correction for 3 tests: lr")
+    assert " x " not in tested
+    assert sorted(untested.split(", ")) == ["depth x optimizer", "lr x depth", "lr x optimizer"]
+
+
+def test_an_effect_that_there_is_not_is_told(make_result) -> None:
+    found = make_result(GRID, np.random.default_rng(13).random((12, 3))).effects()
+    with pytest.raises(SpecError, match="did you mean lr x depth"):
+        found["lr × depth"]
 
 
 def test_repeats_that_never_differ_say_nothing_of_noise(make_result) -> None:

@@ -2,28 +2,27 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from secchi import MLP, Experiment, Qwerties, TableData, Training
 from secchi.errors import DataError, SpecError
+from secchi.experiments.few_steps import cut_short
 from secchi.experiments.forecast import ErrorName
-from secchi.experiments.learning_curve import (
-    LearningCurve,
-    curve_of,
-    even_fractions,
-    learning_curve,
-)
+from secchi.experiments.growing_rows import curve_of, even_fractions, learning_curve
+from secchi.experiments.learning_curve import LearningCurve
 from secchi.experiments.power_law import EXPONENTS, fit_power_laws
 from secchi.experiments.row_luck import intervals, own_variances
 
 SIZES = np.array([50.0, 100, 200, 400, 800])
 SHARES = SIZES / 800
+TRAINED = {"training": Training().to_dict()}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,8 @@ def cancer() -> TableData:
 
 def made(make_result, errors: np.ndarray, **options) -> LearningCurve:
     """The curve of errors (sizes, repeats)."""
-    result = make_result([{"train_fraction": float(share)} for share in SHARES], 1 - errors)
+    settings_ = [{"train_fraction": float(share)} for share in SHARES]
+    result = make_result(settings_, 1 - errors, **TRAINED)
     return curve_of(result, "valid_accuracy", 800, **options)
 
 
@@ -115,6 +115,38 @@ def test_intervals_hold_the_truth_whether_or_not_repeats_share_rows(pooled: bool
     assert (held / 300 < 1).all()
 
 
+def test_what_never_differs_is_not_called_certain(make_result) -> None:
+    curve = made(make_result, np.full((5, 4), 0.1))
+    assert np.isnan([*curve.low, *curve.high, *curve.asymptote[1:]]).all()
+    assert "with the same errors in every repeat nothing can be said about noise" in str(curve)
+    assert "(no interval)" in str(curve)
+    curve.plot().savefig(io.BytesIO(), format="png", dpi=40)
+
+
+def test_no_interval_leaves_what_an_error_can_be(make_result) -> None:
+    rising = made(make_result, noisy(np.linspace(0.8, 0.97, 5), 0.03, repeats=4))
+    assert rising.high.max() == 1
+    assert rising.asymptote[2] == 1
+    assert rising.at(10**6).high == 1
+    gone = made(make_result, np.maximum(noisy(np.array([0.2, 0.1, 0.05, 0, 0]), 0.01), 0))
+    assert (gone.low >= 0).all()
+    found = gone.at(10**6)
+    assert (found.error, found.low, found.high) == pytest.approx((0, 0, 0), abs=0.01)
+    assert "e-0" not in str(found)
+    heights = rising.plot().axes[0].collections[-1].get_paths()[0].vertices[:, 1]
+    assert heights.max() <= 100
+
+
+def test_the_luck_of_the_validation_rows_is_told_in_numbers(make_result) -> None:
+    settings_ = [{"train_fraction": float(share)} for share in SHARES]
+    rows = {"train": 800, "valid": 30, "scoring": 30.0}
+    result = make_result(settings_, np.ones((5, 4)), data={"rows": rows}, **TRAINED)
+    curve = curve_of(result, "valid_accuracy", 800)
+    assert "on the same 30 validation rows, whose luck stays in it: as many others" in str(curve)
+    assert "could give 0 to 11.4 % with 800 rows" in str(curve)
+    assert curve.to_dict()["valid"]["high"] == pytest.approx(0.1135, abs=1e-4)
+
+
 def test_errors_that_never_differ_have_no_variance() -> None:
     assert not own_variances(SIZES, np.full((5, 4), 0.1), SHARES).any()
     assert not own_variances(SIZES, np.full((5, 1), 0.1), SHARES).any()
@@ -124,11 +156,11 @@ def test_errors_that_never_differ_have_no_variance() -> None:
 
 
 def test_a_falling_curve_says_what_more_rows_would_bring(make_result) -> None:
-    law = 0.3 * (SIZES / 800) ** -0.5
+    law = 0.2 * (SIZES / 800) ** -0.5
     curve = made(make_result, noisy(law, 0.004), rows="pictures")
     found = curve.at(1600)
-    assert found.low < 0.3 / 2**0.5 < found.high
-    assert found.change == pytest.approx(0.3 / 2**0.5 - 0.3, abs=0.02)
+    assert found.low < 0.2 / 2**0.5 < found.high
+    assert found.change == pytest.approx(0.2 / 2**0.5 - 0.2, abs=0.02)
     assert found.told
     assert "another 800 pictures would bring about -" in str(found)
     assert "points of error" in str(found)
@@ -167,7 +199,7 @@ def test_a_repeat_that_failed_anywhere_is_left_out(make_result) -> None:
     errors = noisy(0.1 * (SIZES / 800) ** -0.5, 0.001)
     settings_ = [{"train_fraction": float(share)} for share in SHARES]
     result = make_result(
-        settings_, 1 - errors, failed=lambda s, r: r == 3 and s["train_fraction"] == 1
+        settings_, 1 - errors, failed=lambda s, r: r == 3 and s["train_fraction"] == 1, **TRAINED
     )
     curve = curve_of(result, "valid_accuracy", 800)
     assert (curve.failed, curve.each.shape) == (1, (5, 9))
@@ -205,6 +237,61 @@ def test_a_measure_is_told_as_an_error(measure: str, text: str, error: float) ->
     assert (name.text, name.error(np.array([0.25]))[0]) == (text, error)
 
 
+# ---------------------------------------------------------------- rows or steps
+
+
+def losses(speed: float, epochs: int = 50, repeats: int = 5, noise: float = 0.005) -> np.ndarray:
+    """Losses that go to their end as exp(-speed), (repeats, epochs)."""
+    random = np.random.default_rng(0)
+    falling = 0.2 + 0.8 * np.exp(-speed * np.linspace(0, 1, epochs))
+    return falling + random.normal(0, noise, (repeats, epochs))
+
+
+def count_of(*sizes: np.ndarray, schedule: str = "constant") -> int:
+    """At how many of the sizes the loss was still falling."""
+    each = np.stack(sizes)
+    curves = SimpleNamespace(each=each, mean=each.mean(axis=1))
+    return cut_short(curves, {"training": {"schedule": {"name": schedule}}})
+
+
+def test_a_loss_that_still_falls_at_the_last_epoch_is_cut_short() -> None:
+    assert count_of(losses(0.5), losses(2), losses(8), losses(1)) == 2
+    assert count_of(losses(8), losses(0.5)) == 0
+    assert count_of(losses(0.5), losses(0.5)) == 2
+    assert count_of(losses(0.5, epochs=4), losses(30, epochs=4)) == 1
+
+
+def test_one_epoch_parts_no_rows_from_steps() -> None:
+    assert count_of(losses(0.5, epochs=1), losses(8, epochs=1)) == 2
+    assert count_of(losses(0.5, epochs=1), schedule="cosine") == 1
+
+
+def test_what_is_no_sign_of_few_steps_is_not_taken_for_one() -> None:
+    over = losses(0.5)[:, ::-1]
+    stopped = losses(0.5)
+    stopped[:3, 30:] = np.nan
+    assert count_of(over) == count_of(stopped) == 0
+    assert count_of(losses(0.5), schedule="cosine") == 0
+    assert count_of(losses(8, noise=0)) == 0
+    ends = np.array([[0.5], [0.72], [0.55]])
+    assert count_of(np.hstack([np.tile([1.0, 0.9, 0.8, 0.7], (3, 1)), ends])) == 0
+    flat = [0.3 + losses(0, noise=0.1)[at : at + 3] for at in range(3)]
+    assert count_of(*flat) == 0
+
+
+def test_few_steps_are_told_and_drawn(cancer: TableData) -> None:
+    base = Experiment(cancer, MLP([]), Training(lr=1e-3, epochs=4))
+    curve = learning_curve(base, [0.1, 0.2, 0.5, 1], 3)
+    assert curve.cut_short == 4
+    assert "at all sizes the validation loss was still falling when the 4 epochs" in str(curve)
+    assert curve.to_dict()["cut_short"] == 4
+    names = [text.get_text() for text in curve.plot().axes[0].get_legend().get_texts()]
+    assert names[-1] == "mean, 95 % interval; loss still falling"
+    done = learning_curve(base.but(training=Training(lr=0.03, epochs=60)), [0.1, 0.2, 0.5, 1], 3)
+    assert done.cut_short == 0
+    assert "falling" not in str(done)
+
+
 # ---------------------------------------------------------------- trained
 
 
@@ -232,13 +319,20 @@ def test_made_up_rows_have_no_luck_in_common() -> None:
     assert "same validation rows" not in str(curve)
 
 
-def test_what_cannot_be_is_refused_before_anything_is_trained(cancer: TableData) -> None:
+def test_what_cannot_be_is_refused_before_anything_is_trained(
+    cancer: TableData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = Experiment(cancer)
     with pytest.raises(SpecError, match="did you mean valid_accuracy"):
         learning_curve(base, measure="valid_acuracy")
     with pytest.raises(SpecError, match="vary is given"):
         learning_curve(base.but(vary={"lr": [0.1]}))
+    monkeypatch.setattr(Experiment, "run", lambda *given, **options: pytest.fail("it was trained"))
     with pytest.raises(SpecError, match="2 sizes"):
         learning_curve(base, [0.5, 1])
+    frame = load_diabetes(as_frame=True).frame
+    numbers = Experiment(TableData.from_frame(frame, "target"), MLP([]))
+    with pytest.raises(SpecError, match="validation loss is in units .* each train_fraction"):
+        learning_curve(numbers, measure="valid_loss")
     with pytest.raises(DataError, match="too few"):
         even_fractions(4, 1)

@@ -55,6 +55,19 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say(make_result) -> None:
     assert np.mean(inside) == pytest.approx(0.95, abs=0.03)
 
 
+def test_an_accuracy_has_no_interval_beyond_one_and_none_where_all_are_alike(make_result) -> None:
+    values = np.array([[0.9, 1.0, 1.0], [1.0, 1.0, 1.0], [0.5, 0.5, 0.6]])
+    result = make_result(LRS, values)
+    found = result.mean("valid_accuracy")
+    assert found.high[0] == 1
+    assert found.low[0] < 0.9
+    assert np.isnan([found.low[1], found.high[1]]).all()
+    assert "1.000    all the same" in str(found)
+    assert "1.0000, the same in all 3 repeats" in str(result.best())
+    assert result.curves("valid_loss").low.min(initial=1, where=[[True], [False], [True]]) == 0
+    assert result.rank("valid_accuracy").settings[1].high == 1
+
+
 def test_differences_are_paired_by_repeat(make_result) -> None:
     random = np.random.default_rng(3)
     values = 0.5 + random.normal(0, 0.3, 8) + np.array([[0.0], [0.1], [0.2]])
@@ -119,7 +132,7 @@ def test_smoothing_is_told(make_result) -> None:
     assert "smoothed over 3 values of lr" in result.plot("lr", smooth=3).axes[0].get_title("left")
     curves = result.plot("epoch", "valid_loss", "lr", smooth=3)
     assert "smoothed over 3 epochs" in curves.axes[0].get_title("left")
-    with pytest.raises(SpecError, match="odd"):
+    with pytest.raises(SpecError, match="smooth is 2, which is no odd whole number of neighbours"):
         result.plot("lr", smooth=2)
 
 
@@ -149,7 +162,7 @@ def test_trials_without_a_value_are_counted_beside_the_means(make_result) -> Non
 
 
 def test_splits_of_the_same_rows_have_wider_intervals(make_result) -> None:
-    values = np.random.default_rng(7).random((3, 6))
+    values = np.random.default_rng(7).normal(0.5, 0.01, (3, 6))
     plain, again = make_result(LRS, values), make_result(LRS, values, resplit=True)
     factor = np.sqrt((1 / 6 + 1 / 4) * 6)
     for measure in (lambda r: r.mean(), lambda r: r.mean().smoothed(3), lambda r: r.curves()):

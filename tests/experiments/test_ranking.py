@@ -53,7 +53,7 @@ def test_a_real_lead_is_called_one(make_result) -> None:
     found = result.rank("valid_accuracy")
     assert found.settings[0].setting == {"lr": 6.0}
     assert not found.ties
-    assert found.verdict == "lr = 6 is first, beyond the noise"
+    assert found.verdict == "lr = 6 is first, beyond the noise after correction for 9 comparisons"
     second = found.settings[1]
     paired = stats.ttest_rel(values[6], values[int(second.setting["lr"])])
     assert second.behind == pytest.approx(
@@ -216,9 +216,61 @@ def test_a_choice_is_scored_where_it_had_no_part() -> None:
 
 def test_what_stays_of_the_luck_is_said(make_result) -> None:
     values = np.random.default_rng(10).random((10, 4))
-    assert "validation rows stays" in str(make_result(LRS, values).best())
-    assert "validation rows stays" not in str(make_result(LRS, values, resplit=True).best())
+    assert "the luck of these validation rows stays" in str(make_result(LRS, values).best())
+    assert "validation rows" not in str(make_result(LRS, values, resplit=True).best())
     assert "stays" not in str(make_result(LRS, values, data={"made": {}}).best())
+
+
+def test_where_other_validation_rows_would_put_the_score_is_told(make_result) -> None:
+    values = np.random.default_rng(10).uniform(0.7, 0.8, (10, 4))
+    rows = {"train": 120, "valid": 30, "scoring": 30.0}
+    best = make_result(LRS, values, data={"rows": rows}).best("valid_accuracy")
+    expected = stats.binomtest(round(30 * best.mean), 30).proportion_ci(method="wilson")
+    assert (best.rows_low, best.rows_high) == pytest.approx((expected.low, expected.high))
+    assert "the luck of these 30 validation rows stays" in str(best)
+    assert f"as many others could give {best.rows_low:.4f} to" in str(best)
+    for measure, scoring in (("valid_loss", 30.0), ("valid_accuracy", None)):
+        other = make_result(LRS, values, data={"rows": rows | {"scoring": scoring}}).best(measure)
+        assert math.isnan(other.rows_low)
+        assert "as many others" not in str(other)
+    parted = make_result(LRS, values, data={"rows": rows}, resplit=True).best()
+    assert (parted.rows, math.isnan(parted.rows_low)) == (None, True)
+    json.dumps([best.to_dict(), parted.to_dict()], allow_nan=False)
+
+
+def test_the_ratio_of_the_record_widens_the_noise_of_splits(make_result) -> None:
+    values = np.random.default_rng(11).normal(0.5, 0.01, (2, 5))
+    rows = {"train": 100, "valid": 100, "scoring": 100.0}
+    plain, again = (
+        make_result(LRS[:2], values, resplit=True, data=data).rank("valid_accuracy").settings[1]
+        for data in ({}, {"rows": rows})
+    )
+    factor = math.sqrt((1 / 5 + 1) / (1 / 5 + 1 / 4))
+    assert again.behind_high - again.behind == pytest.approx(
+        factor * (plain.behind_high - plain.behind)
+    )
+
+
+def test_a_tie_whose_own_interval_leaves_out_zero_is_told_as_corrected(make_result) -> None:
+    """By itself the second would be worse beyond the noise; as one of nine it may be chance."""
+    values = np.random.default_rng(14).normal(0.5, 0.05, (10, 6))
+    values[4] += 0.06
+    result = make_result(LRS, values)
+    found, best = result.rank("valid_accuracy"), result.best("valid_accuracy")
+    alone = [one for one in found.ties if one.behind_low > 0]
+    assert alone
+    assert "within the noise of it after correction for 9 comparisons, and" in found.verdict
+    assert best.compared == 9
+    assert f", p = {found.settings[1].p:.3f} after correction for 9 comparisons; of" in str(best)
+    two = make_result(LRS[:2], values[:2])
+    assert "correction" not in str(two.best("valid_accuracy"))
+    assert "correction" not in two.rank("valid_accuracy").verdict
+
+
+def test_no_optimism_is_no_negative_zero(make_result) -> None:
+    values = np.random.default_rng(15).uniform(0.1, 0.3, 4) + np.array([[0.0], [0.5]])
+    best = make_result(LRS[:2], values).best("valid_accuracy")
+    assert (best.optimism, math.copysign(1, best.optimism)) == (0.0, 1.0)
 
 
 def test_a_setting_with_few_repeats_comes_after_those_that_have_more(make_result) -> None:

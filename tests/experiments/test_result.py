@@ -37,13 +37,15 @@ def test_the_tables_are_tidy() -> None:
     result = Result({}, finished)
     final = result.final
     columns = "trial lr hidden repeat train_loss valid_loss valid_accuracy outcome epochs kept"
-    assert list(final.columns) == columns.split()
+    assert list(final.columns) == [*columns.split(), "reason"]
     assert final["valid_loss"].tolist() == pytest.approx([0.5, np.nan, 0.4], nan_ok=True)
-    assert final["hidden"].isna().tolist() == [False, True, False]
-    assert final["hidden"][0] == "[8]"
+    assert final["hidden"].tolist() == ["[8]", "none", "[8]"]
     assert final["outcome"].tolist() == ["completed", "diverged", "stopped_early"]
     assert final["epochs"].tolist() == [2, 0, 3]
-    assert final["kept"].isna().tolist() == [True, True, False]
+    assert final["kept"].isna().tolist() == [False, True, False]
+    assert final["kept"].dropna().tolist() == [1, 1]
+    assert final["reason"].isna().tolist() == [True, False, True]
+    assert final["reason"][1].startswith("the loss or its gradient was no longer a number; try")
     table = result.table
     assert table["trial"].tolist() == [0, 0, 2, 2, 2]
     assert table["epoch"].tolist() == [0, 1, 0, 1, 2]
@@ -51,6 +53,55 @@ def test_the_tables_are_tidy() -> None:
     assert table["repeat"].tolist() == [0, 0, 1, 1, 1]
     assert result.failed == (finished[1].trial,)
     assert result.curve(2) is finished[2].curve
+
+
+def test_grouping_by_a_factor_loses_no_trial(make_result) -> None:
+    settings = [{"patience": None, "lr": 0.1}, {"patience": 10, "lr": None}]
+    result = make_result([*settings, {"patience": 5, "lr": 0.1}], np.ones((3, 2)))
+    for frame in (result.final, result.table, result.mean().to_frame(), result.rank().to_frame()):
+        for factor in ("patience", "lr"):
+            assert frame.groupby(factor).size().sum() == len(frame)
+    final = result.final
+    assert final.groupby("patience").size().to_dict() == {5: 2, 10: 2, "none": 2}
+    assert final[final["patience"] == 10]["lr"].tolist() == ["none", "none"]
+    assert result.curves().to_frame().groupby("patience").size().sum() == 6
+    assert result.failures("patience").to_frame()["patience"].tolist() == ["none", 10, 5]
+    assert result.mean().to_dict()["groups"][0]["patience"] is None
+
+
+def refused(trial: Trial, reason: str) -> Finished:
+    return Finished.refused(trial, ValueError(reason))
+
+
+def test_trials_that_could_not_be_trained_are_told_with_their_reason(make_result) -> None:
+    made = make_result([{"lr": 0.1}], np.ones((1, 3)), lambda s, r: r == 2)
+    trials = [Trial({"lr": lr}, 0) for lr in (1.0, 2.0, 3.0, 4.0, 5.0)]
+    reasons = ["one row", "one row", "no rows", "no classes", "no luck"]
+    finished = [*made.finished, *map(refused, trials, reasons)]
+    result = Result({}, finished)
+    assert result.final["reason"].tolist()[3:] == reasons
+    said = str(result.failures("lr")).splitlines()
+    assert said[-5].startswith("6 of 8 trials failed, at lr")
+    assert said[-4] == "2 trials could not be trained, such as lr=1.0, repeat 0: one row"
+    assert said[-3].startswith("1 trial diverged: the loss or its gradient")
+    assert said[-1] == "2 more in the column reason of result.final"
+    assert result.failures().to_dict()["reasons"] == said[-4:]
+    assert "such as lr=1.0, repeat 0: one row" in str(result)
+
+
+def test_where_every_trial_failed_that_is_what_is_told(make_result) -> None:
+    every = make_result(GRID, np.ones((4, 3)), lambda s, r: True, epochs=1)
+    for answer in (every.mean("valid_accuracy"), every.rank(), every.effects("valid_accuracy")):
+        assert str(answer).endswith("has a number; result.failures() says which failed and why")
+    none = Result({}, [refused(trial, "one row") for trial in every.trials])
+    with pytest.raises(DataError, match="'valid_accuracy' was not measured: all 12 tri"):
+        none.mean("valid_accuracy")
+    with pytest.raises(DataError, match="such as lr=0.01, .*: one row"):
+        none.best()
+    assert none.measures == ("train_loss", "valid_loss", "gap")
+    with pytest.raises(SpecError, match="did you mean valid_accuracy"):
+        every.mean("valid_acuracy")
+    assert every.measures == ("train_loss", "valid_loss", "valid_accuracy", "gap")
 
 
 def test_losses_in_other_units_are_not_compared(make_result) -> None:
@@ -122,20 +173,22 @@ def test_in_words(make_result) -> None:
     values = np.random.default_rng(0).normal(0.5, 0.01, (4, 5))
     result = make_result(GRID, values, lambda s, r: s["lr"] == 0.1 and r == 0)
     text = str(result)
-    assert text.startswith("made: 20 trials (4 settings × 5 repeats)\n2 of 20 trials failed, at lr")
+    assert text.startswith("made: 20 trials (4 settings x 5 repeats)\n2 of 20 trials failed, at lr")
     assert "best of 2 settings" in text
     every = make_result(GRID, values, lambda s, r: True)
-    assert "20 of 20 trials failed" in str(every)
-    with pytest.raises(DataError, match="none is best"):
+    assert "all 20 trials failed\n20 trials diverged: the loss" in str(every)
+    with pytest.raises(DataError, match="all 20 trials failed; 20 trials diverged: .* try a tenth"):
         every.best()
 
 
 def test_parquet_is_written_whole(make_result, tmp_path, monkeypatch) -> None:
-    result = make_result(GRID, np.ones((4, 2)))
+    settings = [one | {"patience": None if one["lr"] == 0.1 else 5} for one in GRID]
+    result = make_result(settings, np.ones((4, 2)))
     written = []
 
     def to_parquet(frame, path, **options) -> None:
         written.append(len(frame))
+        assert [set(map(type, frame[name])) for name in ("hidden", "patience")] == [{str}, {str}]
         path.write_bytes(b"PAR1")
 
     monkeypatch.setitem(sys.modules, "pyarrow", types.ModuleType("pyarrow"))
@@ -149,6 +202,12 @@ def test_parquet_is_written_whole(make_result, tmp_path, monkeypatch) -> None:
     assert not (tmp_path / "none.parquet").exists()
 
 
+def test_where_every_trial_failed_the_figures_are_of_failures(make_result, tmp_path) -> None:
+    every = make_result(GRID, np.ones((4, 3)), lambda s, r: True)
+    names = [path.name for path in every.plots(tmp_path)]
+    assert names == ["01_failures_by_lr.png", "02_failures_by_hidden.png"]
+
+
 def test_the_figures_of_a_design_go_into_a_folder(make_result, tmp_path) -> None:
     values = np.random.default_rng(0).random((4, 3))
     result = make_result(GRID, values, lambda s, r: s["lr"] == 0.1 and r == 0)
@@ -158,6 +217,25 @@ def test_the_figures_of_a_design_go_into_a_folder(make_result, tmp_path) -> None
     for wanted in ("by_lr.png", "effects.png", "ranking.png", "failures_by_lr.png", "gap_by_epoch"):
         assert any(wanted in name for name in names), wanted
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_a_design_that_is_no_grid_is_said_to_be_none(make_result, tmp_path) -> None:
+    drawn = [{"lr": 10.0**-place, "width": 4 + place**2} for place in range(6)]
+    values = np.random.default_rng(0).random((6, 3))
+    result = make_result(drawn, values, design="random")
+    means = result.mean(None, "lr", "width")
+    assert (len(means.groups), means.combinations) == (6, 36)
+    assert "6 of 36 combinations of lr, width were tried" in str(means)
+    assert means.to_dict()["combinations"] == 36
+    note = result.heatmap("lr", "width").axes[0].get_title("left")
+    assert note == "6 of 36 pairs were tried, each a point"
+    names = [path.name for path in result.plots(tmp_path)]
+    assert sum("_and_" in name for name in names) == 1
+    grid = make_result(GRID, values[:4]).mean()
+    assert "tried" not in str(grid)
+    words = [{"optimizer": name, "width": width} for width, name in enumerate("abcd")]
+    holes = make_result(words, values[:4]).heatmap("width", "optimizer")
+    assert holes.axes[0].get_title("left") == "hatched: no trial (12 of 16)"
 
 
 @pytest.mark.parametrize("settings", [[{}], [{"lr": 0.1}, {"lr": 1.0}]])

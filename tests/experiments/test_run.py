@@ -16,14 +16,11 @@ from secchi.console import Console
 from secchi.data.synthetic import Line
 from secchi.data.table import TableData
 from secchi.errors import SecchiError, SpecError
-from secchi.experiments import experiment_plan, shares
 from secchi.experiments import run as run_module
+from secchi.experiments import shares
 from secchi.experiments.experiment import Experiment
-from secchi.experiments.experiment_plan import plan_of
 from secchi.experiments.run import run
-from secchi.experiments.space import linspace
 from secchi.experiments.store import Counts, Store
-from secchi.experiments.tables import Tables
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training
 
@@ -326,75 +323,15 @@ def test_networks_are_trained_on_the_device_of_the_experiment(
     assert devices == ["cuda", "cpu"]
 
 
+def test_a_folder_that_is_made_is_told(tmp_path: Path) -> None:
+    for store, words in (("reslts/a", f"made the folder {tmp_path / 'reslts'}\n"), ("a", "")):
+        heard = Heard()
+        run(experiment(), tmp_path / store, console=heard)
+        assert heard.text == words
+
+
 def test_progress_counts_the_networks(path: Path) -> None:
     heard = Heard()
     run(experiment(), path, console=heard)
     assert heard.shown == [(done, 4) for done in (0, 1, 2, 3, 4)]
     assert heard.text == ""
-
-
-def test_the_plan_counts_what_a_run_trains() -> None:
-    made = Experiment(
-        Line(rows=50),
-        MLP([1]),
-        Training("sgd", epochs=5, batch_size=8),
-        {"slope": [-1, 0, 1], "width": [4, 16], "activation": ["relu", "prelu"]},
-        repeats=20,
-    )
-    found = plan_of(made)
-    assert (found.settings, found.repeats, found.trials) == (12, 20, 240)
-    assert sum(each.networks for each in (*found.cohorts, *found.alone)) == 240
-    assert sum(each.networks for each in found.alone) == 120
-    (step,) = found.cohorts
-    assert "1 hidden layer (relu)" in step.words
-    (reason,) = found.alone
-    assert f"120 alone: {reason.words}" in str(found)
-    assert found.seconds > 0
-    assert found.nbytes > 0
-    assert "240 networks: 12 settings, 20 repeats" in str(found)
-    assert "estimated:" in str(found)
-    assert found.to_dict()["trials"] == 240
-
-
-@pytest.mark.parametrize(
-    ("data", "vary", "tables"),
-    [
-        (Line(rows=30), {"slope": [-1, 0, 1]}, 3 * 400),
-        (Line(rows=30), {"lr": [0.1, 0.2, 0.4]}, 400),
-        (TableData.made(Line(rows=30)), {"lr": [0.1, 0.2, 0.4]}, 1),
-        (TableData.made(Line(rows=30)), {"train_fraction": [0.5, 1]}, 401),
-        (Line(rows=30), {"slope": linspace(-1, 1, 300)}, 300 * 400),
-    ],
-)
-def test_the_estimate_has_the_making_of_tables(
-    monkeypatch: pytest.MonkeyPatch, data: Any, vary: dict[str, Any], tables: int
-) -> None:
-    clock = 0.0
-    made: Callable[..., Any] = Tables._made
-
-    def slowly(*given: Any) -> Any:
-        nonlocal clock
-        clock += 10.0
-        return made(*given)
-
-    training = Training("sgd", epochs=1, batch_size=16)
-    planned = Experiment(data, MLP([2]), training, vary, repeats=400)
-    quick = plan_of(planned).seconds
-    monkeypatch.setattr(Tables, "_made", slowly)
-    monkeypatch.setattr(experiment_plan.time, "perf_counter", lambda: clock)
-    slow = plan_of(planned).seconds
-    assert slow == pytest.approx(10 * tables, abs=1 + 1.1 * quick)
-
-
-def test_a_plan_of_many_repeats_looks_at_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = experiment(repeats=5000)
-    asked: list[int] = []
-    plan: Callable[..., Any] = plan_of.__globals__["plan"]
-
-    def noted(members: Sequence[Any], metrics: Sequence[str]) -> Any:
-        asked.append(len(members))
-        return plan(members, metrics)
-
-    monkeypatch.setitem(plan_of.__globals__, "plan", noted)
-    assert sum(each.networks for each in plan_of(made).cohorts) == 10_000
-    assert sum(asked) == 256

@@ -42,5 +42,16 @@ def test_long_values_are_cut() -> None:
 
 
 def test_other_rows_are_said_in_words() -> None:
-    kept, wanted = ({"data": {"fingerprint": digest}} for digest in ("5f", "60"))
+    kept, wanted = (
+        {"data": {"fingerprint": digest, "name": digest, "rows": {"train": count}}}
+        for digest, count in (("5f", 30), ("60", 40))
+    )
     assert differences(kept, wanted) == ["the rows of the data are others"]
+
+
+def test_a_table_and_made_up_rows_are_told_by_name_alone() -> None:
+    table = {"data": {"name": "wine", "fingerprint": "5f", "scale": "zscore"}, "seed": 0}
+    made = {"data": {"made": {"name": "line", "rows": 50}, "options": {}}, "seed": 1}
+    assert differences(table, made) == ["data is 'line' and was 'wine'", "seed is 1 and was 0"]
+    other = {"data": {"made": {"name": "line", "rows": 60}, "options": {}}, "seed": 1}
+    assert differences(made, other) == ["data.made.rows is 60 and was 50"]

@@ -18,8 +18,15 @@ from secchi.data.table import TableData
 from secchi.errors import DataError, SpecError
 from secchi.experiments.data_keys import _TYPES
 from secchi.experiments.experiment import TRAINING, Experiment
+from secchi.experiments.factor_values import (
+    integers,
+    linspace,
+    log_uniform,
+    logspace,
+    nested,
+    uniform,
+)
 from secchi.experiments.settings import canonical
-from secchi.experiments.space import integers, linspace, log_uniform, logspace, nested, uniform
 from secchi.experiments.spec_file import read_spec, write_spec
 from secchi.models.mlp import MLP
 from secchi.training.schedules import Cosine, Restarts, Warmup

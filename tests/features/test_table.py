@@ -39,7 +39,10 @@ def make(cache: FeatureCache) -> Make:
     extraction = Extraction({}, 300, 0, 0, 0.1, space.runtime, None, cache.find(space, digests))
 
     def made(
-        target: Target | None = None, weights: bool = False, body: str = "a body"
+        target: Target | None = None,
+        weights: bool = False,
+        body: str = "a body",
+        groups: np.ndarray | None = None,
     ) -> FeatureData:
         target = target or Target.classify("digit", list(range(10)))
         plain = Labels.of(target, digits[:300])
@@ -52,6 +55,7 @@ def make(cache: FeatureCache) -> Make:
                 [Survey(digest, 8, 8) for digest in digests[where]],
                 labels.take(np.arange(300)[where]),
                 sealed=name == "test",
+                groups=None if groups is None else groups[where],
             )
             for name, where in PLACES.items()
         }
@@ -106,6 +110,52 @@ def test_folds_validate_each_picture_once_and_leave_the_test_set_alone(make: Mak
         assert len(places) == 65
         assert len(fold.split("test")) == 40
     assert sorted(seen) == list(range(260))
+
+
+SCENES = np.where(np.arange(300) % 4, np.random.default_rng(0).integers(0, 20, 300), -1)
+"""Which of 20 scenes a picture shows, in both splits; a quarter shows none."""
+
+
+def scenes_in(data: FeatureData, name: str) -> set[int]:
+    return set(data._pictures(name).groups.tolist()) - {-1}
+
+
+def test_folds_never_part_a_group(make: Make) -> None:
+    data = make(groups=SCENES)
+    assert scenes_in(data, "train") & scenes_in(data, "valid")
+    validated, alone = [], 0
+    for fold in data.folds(4):
+        train, valid = (scenes_in(fold, name) for name in ("train", "valid"))
+        assert not train & valid
+        assert train | valid == set(range(20))
+        validated += sorted(valid)
+        alone += int((fold._pictures("valid").groups == -1).sum())
+    assert sorted(validated) == list(range(20))
+    assert alone == (SCENES[:260] == -1).sum()
+
+
+def test_a_resplit_never_parts_a_group(make: Make) -> None:
+    data = make(groups=SCENES)
+    for repeat in range(3):
+        again = data.resplit(repeat=repeat)
+        assert not scenes_in(again, "train") & scenes_in(again, "valid")
+        assert scenes_in(again, "valid")
+        assert abs(len(again.split("valid")) - 60) <= 20
+
+
+def test_more_folds_than_groups_are_refused(make: Make) -> None:
+    halves = make(groups=np.arange(300) % 2)
+    with pytest.raises(DataError, match="groups"):
+        list(halves.folds(3))
+
+
+def test_a_fingerprint_names_what_belongs_together_whatever_its_number(make: Make) -> None:
+    other = np.where(SCENES == 3, 4, SCENES)
+    prints = [make(groups=groups).fingerprint() for groups in (None, SCENES, SCENES + 7, other)]
+    assert prints[0] == make().fingerprint()
+    renumbered = np.where(SCENES < 0, -1, 50 - SCENES)
+    assert prints[1] == make(groups=renumbered).fingerprint()
+    assert len(set(prints)) == 4
 
 
 def test_a_resplit_moves_pictures_and_keeps_shares(make: Make) -> None:

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from secchi.figures.experiments import effect_bars, factor_grid, ranked_intervals
+from secchi.figures.experiments import effect_bars, factor_grid, factor_points, ranked_intervals
 
 
 def test_a_heat_map_has_a_second_panel_where_trials_failed() -> None:
@@ -18,6 +18,31 @@ def test_a_heat_map_has_a_second_panel_where_trials_failed() -> None:
     both = factor_grid(grid, failed, sides, ("depth", "lr"), "accuracy")
     assert len(both.axes) == 4
     both.savefig(io.BytesIO(), format="png", dpi=40)
+
+
+def test_cells_without_a_trial_are_hatched_and_those_without_a_mean_grey() -> None:
+    values = np.array([[0.5, np.nan], [0.7, np.nan]])
+    failed = np.array([[0.0, 1.0], [0.0, np.nan]])
+    figure = factor_grid(values, failed, (["1", "2"], ["3", "4"]), ("depth", "lr"), "m")
+    axes = figure.axes[0]
+    assert axes.get_title("left") == "hatched: no trial (1 of 4); grey: no mean"
+    (empty,) = axes.collections
+    (cell,) = empty.get_paths()
+    assert cell.vertices.min(axis=0).tolist() == [0.5, 0.5]
+    full = factor_grid(np.eye(2), np.zeros((2, 2)), (["1", "2"], ["3", "4"]), ("a", "b"), "m")
+    assert full.axes[0].get_title("left") == ""
+
+
+def test_points_stand_where_their_values_are_and_a_cross_where_there_is_no_mean() -> None:
+    at = np.array([4.0, 8.0, 16.0]), np.array([0.001, 0.03, 1.0])
+    values, failed = np.array([0.5, 0.7, np.nan]), np.array([0.0, 0.0, 1.0])
+    figure = factor_points(at, values, failed, ("width", "lr"), "accuracy", "3 of 9")
+    first, second = (axes for axes in figure.axes if axes.get_xlabel() == "lr")
+    assert first.collections[0].get_offsets().tolist() == [[0.001, 4], [0.03, 8]]
+    assert first.collections[0].get_array().tolist() == [0.5, 0.7]
+    assert first.lines[0].get_xydata().tolist() == [[1.0, 16.0]]
+    assert (first.get_xscale(), first.get_title("left")) == ("log", "3 of 9; cross: no mean")
+    assert second.collections[0].get_array().tolist() == [0, 0, 1]
 
 
 def test_rows_go_from_the_bottom_up() -> None:

@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from secchi.figures.factors import Line, factor_curves, factor_means, log_spaced
+from secchi.figures.factors import factor_curves, factor_means, log_spaced
+from secchi.figures.lines import Line
 
 
 def line(values: list[float], name: str = "", **more) -> Line:
@@ -64,6 +65,54 @@ def test_a_curve_is_dotted_where_some_repeats_have_ended() -> None:
     assert np.isfinite(solid.get_ydata()).tolist() == [True, True, False, False]
     assert np.isfinite(dotted.get_ydata()).tolist() == [False, True, True, True]
     assert dotted.get_linestyle() == ":"
+
+
+def test_what_is_dotted_is_said() -> None:
+    ended = line([2, 1], whole=np.array([True, False]))
+    assert factor_curves([ended], "loss", note="95 %").axes[0].get_title("left") == (
+        "95 %; dotted where some trials have ended"
+    )
+    whole = factor_curves([line([2, 1], whole=np.array([True, True]))], "loss")
+    assert whole.axes[0].get_title("left") == ""
+
+
+CALM = np.concatenate([[-40.0, -3.0], np.linspace(-0.1, 0.2, 18)])
+
+
+def test_an_axis_is_cut_where_the_first_epochs_would_flatten_the_rest() -> None:
+    axes = factor_curves([line(CALM)], "gap", cut=True).axes[0]
+    low, high = axes.get_ylim()
+    assert -1 < low < -0.1
+    assert high == pytest.approx(0.3)
+    assert axes.get_title("left") == "axis cut: values go down to -40.1"
+    assert factor_curves([line(CALM)], "gap").axes[0].get_ylim()[0] < -40
+    even = line(np.linspace(-1, 1, 20).tolist())
+    whole = factor_curves([even], "gap", cut=True).axes[0]
+    assert whole.get_ylim()[0] < -1
+    assert whole.get_title("left") == ""
+
+
+@pytest.mark.parametrize(("wild", "failed"), [(5.0, 0.8), (1e6, 0.0)])
+def test_a_line_that_all_but_diverges_moves_no_axis_and_is_faint(wild, failed: float) -> None:
+    calm = line(np.linspace(0.1, 0.2, 20).tolist(), "calm", failed=np.zeros(20))
+    jumps = line(np.resize([-wild, wild], 20).tolist(), "wild", failed=np.full(20, failed))
+    gone = line([np.nan] * 20, "gone", failed=np.ones(20))
+    axes = factor_curves([calm, jumps, gone], "gap", cut=True).axes[0]
+    assert -1 < axes.get_ylim()[0] < axes.get_ylim()[1] < 1
+    alphas = [one.get_alpha() for one in axes.lines]
+    assert alphas[0] == 1 > alphas[1]
+    assert f"down to {-wild - 0.1:.3g} and up to {wild + 0.1:.3g}" in axes.get_title("left")
+
+
+def test_a_large_gap_that_is_no_divergence_is_in_the_figure() -> None:
+    small = line(np.linspace(0, 0.003, 20).tolist(), "weight decay")
+    large = line(np.linspace(0, 2.0, 20).tolist(), "none")
+    axes = factor_curves([small, large], "gap", cut=True).axes[0]
+    assert axes.get_ylim()[1] > 2
+
+
+def test_nothing_to_draw_is_drawn() -> None:
+    assert factor_curves([line([np.nan, np.nan])], "gap", cut=True).axes[0].get_title("left") == ""
 
 
 def test_many_lines_of_numbers_have_a_bar_of_colours() -> None:

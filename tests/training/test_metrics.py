@@ -13,7 +13,13 @@ from sklearn import metrics as sk
 
 from secchi.data.task import Kind, Target, Task
 from secchi.errors import SpecError
-from secchi.training.metrics import check_metrics, default_metric, metric
+from secchi.training.metrics import (
+    LOWER_IS_BETTER,
+    check_metrics,
+    default_metric,
+    metric,
+    metric_range,
+)
 
 BINARY = Target.classify("tame", ["no", "yes"])
 FOUR = Target.classify("pet", ["cat", "dog", "mouse", "newt"])
@@ -118,6 +124,20 @@ def test_metrics_are_those_of_scikit_learn(name: str, kind: str, weighted: bool,
     exact = [None if a is None else a.astype(float) for a in (answers, truth, chosen)]
     expected = PEERS[name, kind](*exact)
     assert metric(name)(target, answers, truth, chosen) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "kind"), PEERS)
+def test_a_metric_keeps_to_its_range_and_the_truth_is_at_the_better_end(
+    name: str, kind: str
+) -> None:
+    target, (low, high) = TARGETS[kind], metric_range(name)
+    for seed in range(5):
+        answers, truth, _ = answers_and_truth(target, seed)
+        for given_ in (answers, answers[::-1]):
+            assert low <= metric(name)(target, given_, truth, None) <= high
+    perfect = np.eye(len(target.classes))[truth] if target.exclusive else truth
+    best = low if name in LOWER_IS_BETTER else high
+    assert metric(name)(target, perfect, truth, None) == pytest.approx(best, abs=1e-6)
 
 
 @pytest.mark.parametrize(("name", "kind"), PEERS)

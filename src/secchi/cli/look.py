@@ -66,10 +66,10 @@ def look(
         screen.line(f"{networks} of values that it no longer has; they stay in the file")
     if best and str(best) not in text:  # by another measure
         screen.line(str(best))
+    figures = result.plots(folder, measure)
     final = folder / "final.csv"
     with written_aside(final) as aside:
         result.final.to_csv(aside, index=False)
-    figures = result.plots(folder, measure)
     for path in (final, *figures):
         screen.line(str(path))
     if as_json:

@@ -90,10 +90,7 @@ def _vary(
     elif fresh:
         raise SpecError("this run cannot be", ["--fresh starts a store anew, and none is named"])
     experiment = read_spec(spec)
-    if len(experiment.trials) == 1:
-        fault = "nothing varies: it has no table [vary], and no repeats in [experiment]"
-        raise SpecError(f"{spec} is no experiment", [fault])
-    planned = experiment.plan()
+    planned = experiment.plan(None if fresh else store)
     if plan and as_json:
         print_json(planned.to_dict())
         return
@@ -103,7 +100,9 @@ def _vary(
     if store is None and planned.seconds > _WITHOUT_STORE_SECONDS:
         example = shlex.quote(f"{spec.stem}.sqlite")
         screen.line(f"an interruption would lose all of it; --store {example} would keep it")
-    result = run(experiment, store, jobs=jobs, fresh=fresh, console=screen, option=_OPTION)
+    result = run(
+        experiment, store, jobs=jobs, fresh=fresh, console=screen, option=_OPTION, planned=True
+    )
     report = _report(result, time.perf_counter() - started, store)
     if as_json:
         print_json(report)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from secchi.cohort.curve import Curve
 from secchi.cohort.member import Member
+from secchi.training.evaluation import score_names
 from secchi.training.execution import Execution
 from secchi.training.loop import train
 
@@ -43,4 +44,4 @@ def train_alone(member: Member, metrics: Sequence[str], device: str = "cpu") -> 
         units=table.units,
         equal_batches=True,
     )
-    return Curve.of(history, metrics)
+    return Curve.of(history, score_names(table.task, metrics))

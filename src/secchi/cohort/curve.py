@@ -39,7 +39,7 @@ class Curve(NamedTuple):
 
     @classmethod
     def of(cls, history: History, metrics: Sequence[str]) -> "Curve":
-        """That of a training of its own, with the metrics that were asked for.
+        """That of a training of its own, with the metrics of those names.
 
         One that went wrong in its first epoch has no value of any.
         """

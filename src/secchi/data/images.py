@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secchi.data.folders import Progress, Search, Skipped, existing_folder, natural_order
 from secchi.data.labels_file import LabelsFile
@@ -17,6 +18,7 @@ from secchi.data.seal import Seal
 from secchi.data.splits import holdout
 from secchi.data.summary import Summary
 from secchi.data.task import Labels, Target, Task
+from secchi.data.units import numbered
 from secchi.data.usable import (
     classes_of,
     names_in,
@@ -228,7 +230,8 @@ class ImageData:
             label_column: The column of labels; None takes the only other one.
             suffix: Added to the names, such as ``".jpg"``.
             split_column: A column of ``train``, ``valid`` and ``test``; None holds out a share.
-            group_column: Pictures of one group are never parted (several of one patient).
+            group_column: Pictures of one group are never parted (several of one patient), nor are
+                they by the folds of their features.
             weight_column: How much each row counts in the loss.
             kind: ``"class"`` (one class a row), ``"labels"`` (several, with ``separator`` between
                 them) or ``"number"`` (regression).
@@ -333,12 +336,14 @@ class ImageData:
         ]
         kept["valid"] = [(f, v) for f, v in kept["valid"] if not why_strange(v, known)]
         predicted = target(classes)
+        numbers = dict(zip(groups, numbered(groups.values()), strict=True)) if groups else None
         splits = [
             PictureSplit(
                 name,
                 [f for f, _ in s],
                 [surveys[f] for f, _ in s],
                 _labels(predicted, [v for _, v in s], [f for f, _ in s], weights),
+                groups=_groups([f for f, _ in s], numbers),
             )
             for name, s in (("train", kept["train"]), ("valid", kept["valid"]))
         ]
@@ -526,6 +531,11 @@ def _labels(
     """What is said of each file, which counts as much as its weight says."""
     share = np.array([weights[file] for file in files], np.float32) if weights else None
     return Labels(Task((target,)), (target.encode(says),), share)
+
+
+def _groups(files: Sequence[str], numbers: Mapping[str, int] | None) -> NDArray[np.int64] | None:
+    """The number of each file's group."""
+    return None if numbers is None else np.array([numbers[file] for file in files], np.int64)
 
 
 def _hold_out(

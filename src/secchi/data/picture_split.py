@@ -19,6 +19,7 @@ class PictureSplit:
         files: Absolute paths.
         digests: SHA-256 of each file's bytes.
         sizes: Width and height of each picture as seen, int32 of shape (pictures, 2).
+        groups: Pictures of one number belong together, int64 of shape (pictures,); -1 is no group.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class PictureSplit:
         surveys: Sequence[Survey],
         labels: Labels | None = None,
         sealed: bool = False,
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         self.name = name
         self.files = list(files)
         self.digests = [s.digest for s in surveys]
         self.sizes = np.array([(s.width, s.height) for s in surveys], np.int32).reshape(-1, 2)
+        self.groups = np.full(len(self.files), -1) if groups is None else groups
         self._labels = labels
         self._sealed = sealed
 
@@ -89,5 +92,6 @@ class PictureSplit:
         self.files = [self.files[row] for row in rows]
         self.digests = [self.digests[row] for row in rows]
         self.sizes = self.sizes[rows]
+        self.groups = self.groups[rows]
         if self._labels is not None:
             self._labels = self._labels.take(rows)

@@ -81,7 +81,7 @@ def smoothed(values: Array, count: int, axis: int = -1) -> Array:
     [1.5, 1.0, 2.0, 1.5]
     """
     if not (is_whole(count) and count >= 1 and count % 2):
-        fault = f"smooth is {count!r}; it is an odd whole number, so that a middle is there"
+        fault = f"smooth is {count!r}, which is no odd whole number of neighbours, such as 3 or 5"
         raise SpecError("this smoothing cannot be", [fault])
     rows = np.moveaxis(values, axis, -1)
     there, filled = np.isfinite(rows), np.where(np.isfinite(rows), rows, 0.0)

@@ -46,9 +46,12 @@ class Collected:
             (trials,).
         outcomes: How each ended.
         epochs: How many epochs each has, (trials,).
-        kept: The epoch that was kept; None for the last.
+        kept: The epoch whose weights were kept, the last where none was chosen; None of a trial
+            without epochs.
+        epoch_chosen: Whether the validation rows said of some trial which epoch is its last, or is
+            kept.
         alone: Why a trial was trained alone; None where it was not.
-        faults: Why a trial could not be trained; None where it could.
+        reasons: Why a trial failed, and what helps; None where it did not.
     """
 
     trials: tuple["Trial", ...]
@@ -62,23 +65,27 @@ class Collected:
     outcomes: tuple[Outcome, ...]
     epochs: NDArray[np.int64]
     kept: tuple[int | None, ...]
+    epoch_chosen: bool
     alone: tuple[str | None, ...]
-    faults: tuple[str | None, ...]
+    reasons: tuple[str | None, ...]
 
     @classmethod
     def of(cls, finished: "Iterable[Finished]", ratio: float = 0.0) -> "Collected":
         """Read every trial once, in order; of the curves only the numbers above are kept."""
-        trials, outcomes, epochs, kept, alone, faults = [], [], [], [], [], []
+        trials, outcomes, epochs, kept, alone, reasons = [], [], [], [], [], []
         rows: list[dict[str, float]] = []
+        names, chosen = dict.fromkeys(LOSSES), False
         for one in finished:
+            curve = one.curve
             trials.append(one.trial)
-            outcomes.append(one.curve.outcome)
-            epochs.append(len(one.curve.valid_loss))
-            kept.append(one.curve.kept)
+            outcomes.append(curve.outcome)
+            epochs.append(len(curve.valid_loss))
+            kept.append(len(curve.valid_loss) - 1 if curve.kept is None else curve.kept)
             alone.append(one.alone)
-            faults.append(one.fault)
-            rows.append(_last(one.curve))
-        names = dict.fromkeys((*LOSSES, *(name for row in rows for name in row)))
+            reasons.append(_reason(one))
+            rows.append(_last(curve))
+            names |= dict.fromkeys(f"valid_{name}" for name in curve.metrics)
+            chosen |= curve.kept is not None or curve.outcome is Outcome.STOPPED_EARLY
         values = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
         factors = dict.fromkeys(name for trial in trials for name in trial.setting)
         return cls(
@@ -90,9 +97,10 @@ class Collected:
             values,
             tuple(outcomes),
             np.array(epochs, dtype=np.int64),
-            tuple(kept),
+            tuple(epoch if epoch >= 0 else None for epoch in kept),
+            chosen,
             tuple(alone),
-            tuple(faults),
+            tuple(reasons),
         )
 
     def apart(self, by: Sequence[str]) -> "Collected":
@@ -111,16 +119,10 @@ class Collected:
         return len({fold for _, fold in self.repeats})
 
     @property
-    def epoch_chosen(self) -> bool:
-        """Whether the validation rows said of some trial which epoch is its last, or is kept."""
-        stopped = Outcome.STOPPED_EARLY in self.outcomes
-        return stopped or any(epoch is not None for epoch in self.kept)
-
-    @property
     def repeats_text(self) -> str:
         """How many repeats there are, with how many folds."""
         text = counted(len({repeat for repeat, _ in self.repeats}), "repeat", "repeats")
-        return f"{text} × {self.folds:,} folds" if self.folds > 1 else text
+        return f"{text} x {self.folds:,} folds" if self.folds > 1 else text
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -195,6 +197,12 @@ def course(curve: "Curve", measure: str) -> Array:
         return curve.train_loss if measure == "train_loss" else curve.valid_loss
     found = curve.metrics.get(measure.removeprefix("valid_"))
     return np.full(len(curve.valid_loss), np.nan) if found is None else found
+
+
+def _reason(finished: "Finished") -> str | None:
+    """Why a trial failed, without the name of how it ended."""
+    outcome = finished.curve.outcome
+    return finished.fault or outcome.partition(": ")[2] if outcome in FAILED else None
 
 
 def _last(curve: "Curve") -> dict[str, float]:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.errors import DataError, SpecError
-from secchi.experiments.measures import measure_text
+from secchi.experiments.measures import measure_range, measure_text
 from secchi.files import finite
 from secchi.intervals import LEVEL, mean_intervals
-from secchi.text import counted, number, table
+from secchi.text import counted, interval_cell, number, table
 from secchi.values import is_whole
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class CrossValidation:
     """The scores of k folds, each of which validates once; several times with other folds.
 
     Folds have training rows in common, which the interval of a mean counts: it is that of
-    :func:`secchi.intervals.mean_intervals` over all k repeats scores, with the ratio 1 / (k - 1) of
-    validating rows to those that train.
+    :func:`secchi.intervals.mean_intervals` over all k times repeats scores, with the ratio
+    1 / (k - 1) of validating rows to those that train.
 
     Attributes:
         name: Of the data.
@@ -37,12 +37,17 @@ class CrossValidation:
         repeats: How often all rows were folded.
         scores: By measure, such as ``"valid_accuracy"``, that of each fold, (repeats, k); NaN where
             a training failed.
+        rows: How many rows there are in all folds.
+        epoch_chosen: Whether the fold that validates said of some training which epoch is the last,
+            or is kept.
     """
 
     name: str
     k: int
     repeats: int
     scores: Mapping[str, Array]
+    rows: int
+    epoch_chosen: bool
 
     @property
     def failed(self) -> int:
@@ -52,13 +57,16 @@ class CrossValidation:
     def mean(self, measure: str) -> tuple[float, float, float]:
         """The mean over all folds of a measure, and the ends of its 95 % interval.
 
+        The ends are NaN where there are two scores or fewer, and where all are the same.
+
         Raises:
             DataError: There is no such measure.
         """
         if measure not in self.scores:
             known = ", ".join(self.scores)
             raise DataError(f"there is no measure {measure!r}, only {known}")
-        mean, low, high = mean_intervals(self.scores[measure].ravel(), ratio=1 / (self.k - 1))
+        scores, ratio = self.scores[measure].ravel(), 1 / (self.k - 1)
+        mean, low, high = mean_intervals(scores, ratio=ratio, within=measure_range(measure))
         return float(mean), float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,31 +75,45 @@ class CrossValidation:
         for measure, scores in self.scores.items():
             mean, low, high = self.mean(measure)
             measures[measure] = {"mean": mean, "low": low, "high": high, "scores": scores.tolist()}
-        document = {"name": self.name, "k": self.k, "repeats": self.repeats, "measures": measures}
-        plain: dict[str, Any] = finite(document | {"failed": self.failed})
+        names = ("name", "k", "repeats", "rows", "epoch_chosen", "failed")
+        document = {name: getattr(self, name) for name in names} | {"measures": measures}
+        plain: dict[str, Any] = finite(document)
         return plain
 
     def __repr__(self) -> str:
         return str(self)
 
     def __str__(self) -> str:
-        rows = [["", "mean", f"{100 * LEVEL:g} % interval", "lowest", "highest"]]
+        rows = [["", "mean", f"{100 * LEVEL:g} % interval", "lowest fold", "highest fold"]]
         for measure, scores in self.scores.items():
             mean, low, high = self.mean(measure)
-            interval = "-" if math.isnan(low) else f"{number(low)} to {number(high)}"
             there = scores[np.isfinite(scores)]
-            ends = [number(float(end)) for end in (there.min(), there.max())]
-            rows.append([measure_text(measure), number(mean), interval, *ends])
-        several = f", {counted(self.repeats, 'time', 'times')}" if self.repeats > 1 else ""
+            interval = interval_cell(low, high, len(there))
+            ends = (there.min(initial=math.inf), there.max(initial=-math.inf))
+            cells = [number(float(end)) if len(there) else "-" for end in ends]
+            rows.append([measure_text(measure), number(mean), interval, *cells])
+        several = f", {self.repeats:,} times" if self.repeats > 1 else ""
         failed = f"; {counted(self.failed, 'fold', 'folds')} failed" if self.failed else ""
-        return "\n".join(
-            [
-                f"{self.name}: {self.k} folds{several}{failed}",
-                table(rows),
-                "intervals are corrected for folds having training rows in common "
-                "(Nadeau and Bengio 2003)",
-            ]
+        what = (
+            f"{self.name}: {counted(self.rows, 'row', 'rows')} in {self.k} folds{several}{failed}"
         )
+        return "\n".join([what, table(rows), *self._notes])
+
+    @property
+    def _notes(self) -> list[str]:
+        """What there is to know of the scores."""
+        few = self.k * self.repeats - self.failed <= 2
+        notes = [
+            "two scores are too few for an interval: repeats=3 folds the rows anew"
+            if few
+            else "the interval is of the mean; it counts that folds have training rows in common "
+            "(Nadeau and Bengio 2003)"
+        ]
+        if self.epoch_chosen:
+            notes.append(
+                "each fold that validates also chose the epoch, which makes its score optimistic"
+            )
+        return notes
 
 
 def cross_validate(
@@ -130,8 +152,11 @@ def cross_validate(
         vary={"fold": list(range(k))}, folds=k, repeats=repeats, resplit=repeats != 1
     )
     result = experiment.run(store, jobs=jobs)
-    names = ("valid_loss", *(f"valid_{name}" for name in experiment.metrics))
+    names = ("valid_loss", *(f"valid_{name}" for name in experiment.measured))
     scores = {name: result.mean(name, "fold").each.T for name in names}
     if np.isnan(scores["valid_loss"]).all():
         raise DataError("the training failed in every fold; a lower rate helps")
-    return CrossValidation(experiment.name, int(k), repeats, scores)
+    table = experiment.tables().of({"fold": 0}, 0)
+    rows = len(table.labels("train")) + len(table.labels("valid"))
+    chosen = result.best("valid_loss").epoch_chosen
+    return CrossValidation(experiment.name, int(k), repeats, scores, rows, chosen)

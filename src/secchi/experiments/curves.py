@@ -1,17 +1,18 @@
 """Means over repeats by epoch."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.experiments.averaging import averaged, counts, smoothed, tally
+from secchi.experiments.averaging import smoothed
 from secchi.experiments.collected import Collected
+from secchi.experiments.frames import factor_column
+from secchi.experiments.group_means import GroupMeans
 from secchi.experiments.measures import measure_text, setting_text
 from secchi.files import finite
-from secchi.intervals import mean_intervals
 from secchi.text import counted
 
 if TYPE_CHECKING:
@@ -20,50 +21,19 @@ if TYPE_CHECKING:
 
     from secchi.experiments.trials import Finished
 
-Array = NDArray[np.float64]
-
 _NUMBERS = ("mean", "low", "high", "n", "trials")
 """Of each group and epoch."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MeanCurves:
+class MeanCurves(GroupMeans):
     """Means over repeats after every epoch.
 
     A trial that has ended has no values after its last epoch: from there on a mean is of fewer
     trials, maybe of other settings, and ``trials`` says how many. Trials that failed are left out,
-    and counted. Intervals are as of :class:`secchi.experiments.means.Means`.
-
-    Attributes:
-        measure: What was measured.
-        by: The factors that tell the groups apart.
-        groups: The values of each group.
-        each: The mean of each group in each repeat, (groups, repeats, epochs).
-        mean: Over the repeats, (groups, epochs); NaN where there is none.
-        low: Lower ends of the 95 % intervals by Student's t, (groups, epochs); NaN of two repeats
-            or fewer.
-        high: Upper ends, (groups, epochs).
-        n: How many repeats each mean is of, (groups, epochs).
-        trials: How many trials each mean is of, (groups, epochs).
-        runs: How many trials each group has, (groups,).
-        failed: How many of them failed, (groups,).
-        ratio: Validating rows by training rows where repeats split the same rows; else 0.
-        smooth: Over how many epochs each curve is smoothed; 1 for not at all.
+    and counted. Intervals are as of :class:`secchi.experiments.means.Means`, attributes as of
+    :class:`secchi.experiments.group_means.GroupMeans`, by group and epoch.
     """
-
-    measure: str
-    by: tuple[str, ...]
-    groups: tuple[Mapping[str, Any], ...]
-    each: Array
-    mean: Array
-    low: Array
-    high: Array
-    n: NDArray[np.int64]
-    trials: NDArray[np.int64]
-    runs: NDArray[np.int64]
-    failed: NDArray[np.int64]
-    ratio: float = 0.0
-    smooth: int = 1
 
     @property
     def whole(self) -> NDArray[np.bool_]:
@@ -77,9 +47,7 @@ class MeanCurves:
         Args:
             count: Over how many epochs, an odd number; fewer at the ends.
         """
-        each = smoothed(self.each, count)
-        mean, low, high = mean_intervals(each, axis=1, ratio=self.ratio)
-        return dataclasses.replace(self, each=each, mean=mean, low=low, high=high, smooth=count)
+        return self.with_smooth(smoothed(self.each, count), count)
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a group and epoch."""
@@ -87,7 +55,8 @@ class MeanCurves:
 
         groups, epochs = self.mean.shape
         columns: dict[str, Any] = {
-            name: [group[name] for group in self.groups for _ in range(epochs)] for name in self.by
+            name: np.repeat(factor_column([group[name] for group in self.groups]), epochs)
+            for name in self.by
         }
         columns["epoch"] = np.tile(np.arange(epochs), groups)
         for name in _NUMBERS:
@@ -132,17 +101,4 @@ def mean_curves(
 ) -> MeanCurves:
     """Means by epoch; see :meth:`secchi.experiments.result.Result.curves`."""
     collected = collected.apart(by)
-    groups, places = collected.grouped(by)
-    courses = collected.courses(measure, finished)
-    each = averaged(courses, places, len(groups))
-    return MeanCurves(
-        measure,
-        tuple(by),
-        groups,
-        each,
-        *mean_intervals(each, axis=1, ratio=collected.ratio),
-        np.isfinite(each).sum(axis=1),
-        tally(np.isfinite(courses), places, len(groups)),
-        *counts(collected, places, len(groups)),
-        collected.ratio,
-    )
+    return MeanCurves.of(collected, measure, by, collected.courses(measure, finished))

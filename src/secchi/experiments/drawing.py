@@ -1,12 +1,19 @@
 """The records of an experiment as the arrays that figures draw."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from secchi.errors import DataError
-from secchi.experiments.measures import all_numbers, measure_text, setting_text, value_text
+from secchi.experiments.measures import (
+    all_numbers,
+    measure_range,
+    measure_text,
+    setting_text,
+    value_text,
+)
 from secchi.experiments.settings import canonical
 from secchi.intervals import LEVEL
 from secchi.values import is_number
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
     from secchi.experiments.failures import Failures
     from secchi.experiments.means import Means
     from secchi.experiments.ranking import Ranking
-    from secchi.figures.factors import Line
+    from secchi.figures.lines import Line
 
 _INTERVAL = f"{100 * LEVEL:g} % intervals over repeats"
 
@@ -58,27 +65,26 @@ def failures_figure(failures: "Failures") -> "Figure":
 
 
 def heatmap_figure(means: "Means") -> "Figure":
-    """Means over two factors."""
-    from secchi.figures.experiments import factor_grid
+    """Means over two factors: a map, or points where no more than half of it would be filled."""
+    from secchi.figures.experiments import factor_grid, factor_points
 
     if len(means.by) != 2:
         raise DataError(
             f"a heat map is of two factors, and these means are by {len(means.by)}; name two"
         )
-    sides = [_distinct([group[name] for group in means.groups]) for name in means.by]
+    factors, measure = (means.by[0], means.by[1]), measure_text(means.measure)
+    rows, columns = ([group[name] for group in means.groups] for name in factors)
+    share = means.failed / means.runs
+    if 2 * len(rows) <= means.combinations and all_numbers(rows) and all_numbers(columns):
+        note = f"{len(rows):,} of {means.combinations:,} pairs were tried, each a point"
+        at = np.array(rows, dtype=np.float64), np.array(columns, dtype=np.float64)
+        return factor_points(at, means.mean, share, factors, measure, note)
+    sides = _distinct(rows), _distinct(columns)
     values = np.full([len(side) for side in sides], np.nan)
     failed = np.full_like(values, np.nan)
-    for g, group in enumerate(means.groups):
-        at = tuple(side.index(group[name]) for side, name in zip(sides, means.by, strict=True))
-        values[at], failed[at] = means.mean[g], means.failed[g] / means.runs[g]
-    names = [_ticks(side) for side in sides]
-    return factor_grid(
-        values,
-        failed,
-        (names[0], names[1]),
-        (means.by[0], means.by[1]),
-        measure_text(means.measure),
-    )
+    places = [sides[0].index(row) for row in rows], [sides[1].index(column) for column in columns]
+    values[places], failed[places] = means.mean, share
+    return factor_grid(values, failed, (_ticks(sides[0]), _ticks(sides[1])), factors, measure)
 
 
 def _ticks(values: list[Any]) -> list[str]:
@@ -89,11 +95,13 @@ def _ticks(values: list[Any]) -> list[str]:
 
 def curves_figure(curves: "MeanCurves") -> "Figure":
     """A curve with its interval for each group."""
-    from secchi.figures.factors import Line, factor_curves
+    from secchi.figures.factors import factor_curves
+    from secchi.figures.lines import Line
 
     lines = []
     for g, group in enumerate(curves.groups):
-        failed = f" ({curves.failed[g] / curves.runs[g]:.0%} failed)" if curves.failed[g] else ""
+        share = curves.failed[g] / curves.runs[g]
+        failed = f" ({share:.0%} failed)" if share else ""
         name = _label(group) + failed
         lines.append(
             Line(
@@ -101,7 +109,7 @@ def curves_figure(curves: "MeanCurves") -> "Figure":
                 curves.mean[g],
                 curves.low[g],
                 curves.high[g],
-                None,
+                np.full(curves.mean.shape[1], share),
                 curves.whole[g],
                 _number_of(group),
             )
@@ -109,7 +117,8 @@ def curves_figure(curves: "MeanCurves") -> "Figure":
     notes = [f"smoothed over {curves.smooth} epochs"] if curves.smooth > 1 else []
     notes += [_INTERVAL] if np.isfinite(curves.low).any() else []
     colors = ", ".join(curves.by)
-    return factor_curves(lines, measure_text(curves.measure), colors, "; ".join(notes))
+    cut = math.isinf(measure_range(curves.measure)[0])
+    return factor_curves(lines, measure_text(curves.measure), colors, "; ".join(notes), cut)
 
 
 def ranking_figure(ranking: "Ranking", count: int) -> "Figure":
@@ -150,7 +159,7 @@ def _lines(
     high: "NDArray[Any]",
 ) -> "tuple[Sequence[float] | Sequence[str], list[Line]]":
     """The values of the first factor, and a line for each value of the others."""
-    from secchi.figures.factors import Line
+    from secchi.figures.lines import Line
 
     name = _first(record.by)
     at = _distinct([group.get(name) for group in record.groups])

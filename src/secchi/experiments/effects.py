@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from secchi.errors import SpecError, did_you_mean
 from secchi.experiments.collected import Collected, Places
-from secchi.experiments.measures import measure_text
+from secchi.experiments.measures import NO_NUMBER, corrected_text, measure_text, p_text
 from secchi.experiments.settings import canonical
 from secchi.experiments.variance import Variance, entangled, levels, variance_of
 from secchi.files import finite
@@ -29,7 +30,7 @@ class Effect:
     """What one factor, or two together beyond each by itself, does to a measure.
 
     Attributes:
-        name: ``"lr"``, ``"lr × dropout"`` for an interaction, ``"lr and weight_decay"`` for factors
+        name: ``"lr"``, ``"lr x dropout"`` for an interaction, ``"lr and weight_decay"`` for factors
             that cannot be told apart.
         factors: All that are in it.
         share: Of the variance among all trials (eta squared).
@@ -81,12 +82,22 @@ class Effects:
     binned: tuple[str, ...]
 
     def __getitem__(self, name: str) -> Effect:
-        """One effect by its name, such as ``"lr"`` or ``"lr × dropout"``."""
-        return next(one for one in self.effects if one.name == name)
+        """One effect by its name, such as ``"lr"`` or ``"lr x dropout"``.
+
+        Raises:
+            SpecError: There is none of that name.
+        """
+        found = {one.name: one for one in self.effects}
+        if name not in found:
+            known = f"{did_you_mean(name, found)}; there are: {', '.join(found) or 'none'}"
+            raise SpecError("this effect cannot be", [f"there is none called {name!r}{known}"])
+        return found[name]
 
     @property
     def verdict(self) -> str:
         """One sentence: what matters, and what is noise."""
+        if not self.trials:
+            return f"there is nothing to tell apart: {NO_NUMBER}"
         if not self.effects:
             return "nothing varies, so nothing has an effect"
         tested = [one for one in self.effects if not math.isnan(one.p)]
@@ -95,7 +106,12 @@ class Effects:
         found = [f"{one.name} ({one.share:.0%})" for one in tested if one.beyond_noise]
         noise = [one.name for one in tested if not one.beyond_noise]
         others = [one.name for one in self.effects if one not in tested]
-        said = f"beyond the noise: {', '.join(found)}" if found else "no effect is beyond the noise"
+        corrected = corrected_text(len(tested), "tests")
+        said = (
+            f"beyond the noise{corrected}: {', '.join(found)}"
+            if found
+            else f"no effect is beyond the noise{corrected}"
+        )
         said += f"; within it: {', '.join(noise)}" if found and noise else ""
         return said + (f"; not tested: {', '.join(others)}" if others else "")
 
@@ -155,8 +171,7 @@ class Effects:
     def __str__(self) -> str:
         rows = [["", "share", "range of means", "p corrected"]]
         for one in self.effects:
-            p = "-" if math.isnan(one.p) else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
-            rows.append([one.name, f"{one.share:.1%}", number(one.range), p])
+            rows.append([one.name, f"{one.share:.1%}", number(one.range), p_text(one.p) or "-"])
         rows.append(["repeat", f"{self.repeat:.1%}", "", ""])
         rows.append(["the rest", f"{self.rest:.1%}", "", ""])
         head = f"variance of {measure_text(self.measure)} over {self.trials:,} trials"
@@ -214,12 +229,12 @@ def _name(groups: Sequence[tuple[str, ...]]) -> str:
     """One group of factors, or several and their interaction, as text.
 
     >>> _name([("lr", "weight_decay"), ("dropout",)])
-    '(lr and weight_decay) × dropout'
+    '(lr and weight_decay) x dropout'
     """
     texts = [" and ".join(group) for group in groups]
     if len(groups) == 1:
         return texts[0]
-    return " × ".join(
+    return " x ".join(
         f"({text})" if len(group) > 1 else text for text, group in zip(texts, groups, strict=True)
     )
 

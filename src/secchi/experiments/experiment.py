@@ -9,12 +9,18 @@ from secchi.data.synthetic import Synthetic
 from secchi.data.table import TableData
 from secchi.data.task import Task
 from secchi.errors import SpecError
+from secchi.experiments.experiment_faults import (
+    ARGUMENTS,
+    WHAT,
+    argument_faults,
+    check_names,
+    faults_of,
+)
 from secchi.experiments.factors import Factors
 from secchi.experiments.forms import written
-from secchi.experiments.own_model import is_made, network_identity
+from secchi.experiments.own_model import network_identity
 from secchi.experiments.record import data_from, data_to_dict, model_from, vary_from, without
-from secchi.experiments.settings import Setting, canonical, told
-from secchi.experiments.space import Space
+from secchi.experiments.settings import canonical
 from secchi.experiments.trials import Trial, trials_of
 from secchi.models.mlp import MLP
 from secchi.seeding import stream_seed
@@ -33,14 +39,6 @@ if TYPE_CHECKING:
 
 TRAINING = Training(lr=3e-3, epochs=100, patience=20, keep_best=True)
 """How networks are trained where nobody says, as :class:`secchi.Learner` does it on a table."""
-
-_WHAT = "this experiment cannot be"
-_PRECISIONS = ("fp32", "fp64")
-_ARGUMENTS = (
-    *("data", "model", "training", "vary", "repeats", "seed", "resplit", "folds", "design"),
-    *("samples", "metrics", "precision", "device", "data_options", "name"),
-)
-_DEVICES = ("cpu", "cuda")
 
 
 class Experiment:
@@ -139,7 +137,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         self.data_options = dict(data_options or {})
         vary = {} if vary is None else vary
         training = TRAINING if training is None else training
-        faults = self._faults(training, vary)
+        faults = argument_faults(self, training, vary)
         self.training = training.but(seed=0)
         self.name = data.name if name is None else name
         self.task = self._checked_task(vary)
@@ -149,8 +147,13 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         self._factors = Factors(
             data, self.model, self.training, self.task, folds, self.data_options
         )
-        faults += _faults_of(check_metrics, self.metrics, self.task)
-        self.vary, self.settings = self._spanned(vary, faults)
+        faults += faults_of(check_metrics, self.metrics, self.task)
+        try:
+            self.vary, self.settings = self._factors.spanned(vary, design, samples, seed)
+        except SpecError as error:
+            raise SpecError(WHAT, [*faults, *error.faults]) from error
+        if faults:
+            raise SpecError(WHAT, faults)
 
     # ---------------------------------------------------------------- what is trained
 
@@ -165,6 +168,26 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
     def seed_of(self, repeat: int) -> int:
         """The seed of all trials of a repeat: of first weights, batches and dropout."""
         return stream_seed(self.seed, "repeat", repeat)
+
+    @cached_property
+    def measured(self) -> tuple[str, ...]:
+        """What metrics are called: by their names, of several targets each ``target.metric``."""
+        from secchi.training.evaluation import score_names
+
+        return tuple(score_names(self.task, self.metrics))
+
+    def parameters(self, setting: Mapping[str, Any]) -> int:
+        """How many numbers the network of a setting learns.
+
+        >>> from secchi.data.synthetic import Line
+        >>> eight = {"depth": [1, 2, 4], "width": lambda setting: 8 // setting["depth"]}
+        >>> experiment = Experiment(Line(), vary=eight)
+        >>> [experiment.parameters(setting) for setting in experiment.settings]
+        [25, 33, 25]
+        """
+        member = self.member(Trial(setting, repeat=0), self.tables())
+        network = member.table.network(member.model, member.seed)
+        return sum(each.numel() for each in network.parameters() if each.requires_grad)
 
     def member(self, trial: Trial, tables: "Tables") -> "Member":
         """The network of a trial, with what it learns from and how.
@@ -196,11 +219,19 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             options=self.data_options,
         )
 
-    def plan(self) -> "ExperimentPlan":
-        """What a run of it would be: trials, what trains together, and about how long it takes."""
+    def plan(self, store: "str | os.PathLike[str] | None" = None) -> "ExperimentPlan":
+        """What a run of it would be: trials, what trains together, and about how long it takes.
+
+        Args:
+            store: As for :meth:`run`: a file of which the finished trials are left out. It is only
+                read, and does not have to be there.
+
+        Raises:
+            SecchiError: The store is of another experiment, or cannot be read.
+        """
         from secchi.experiments.experiment_plan import plan_of
 
-        return plan_of(self)
+        return plan_of(self, store)
 
     def run(
         self,
@@ -232,7 +263,8 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         >>> Experiment(Line(rows=50), repeats=5).but(vary={"fold": [0, 1]}, folds=2)
         <line: fold varies, 2 settings x 5 repeats = 10 trials>
         """
-        return Experiment(**({name: getattr(self, name) for name in _ARGUMENTS} | changes))
+        check_names(changes)
+        return Experiment(**({name: getattr(self, name) for name in ARGUMENTS} | changes))
 
     # ---------------------------------------------------------------- as a record
 
@@ -316,7 +348,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         }
         base["loss"] = loss_identity(self.training.loss)
         data = document["data"]
-        base["data"] = {k: v for k, v in data.items() if k not in ("name", "source")}
+        base["data"] = {k: v for k, v in data.items() if k not in ("name", "source", "rows")}
         if not isinstance(self.model, MLP):
             base["network"] = network_identity(self.model, self.tables().of({}, 0))
         return hashlib.sha256(canonical(without(base, self.vary)).encode()).hexdigest()
@@ -332,51 +364,6 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             f"{counted(number * self.repeats, 'trial', 'trials')}>"
         )
 
-    # ---------------------------------------------------------------- faults
-
-    def _faults(self, training: Any, vary: Any) -> list[str]:
-        """What is wrong with the arguments; raised at once where nothing more can be looked at."""
-        faults = []
-        if not _is_table(self.data):
-            faults.append(
-                f"data is {self.data!r}, which is no TableData, no made-up rows and no "
-                "learn.features()"
-            )
-        if not isinstance(training, Training):
-            faults.append(f"training is {training!r}, which is no Training")
-        if not isinstance(vary, Mapping):
-            faults.append(f"vary is {vary!r}, which is no mapping of factors to their values")
-        if faults:
-            raise SpecError(_WHAT, faults)
-        if not (isinstance(self.model, MLP | Sequence) or callable(self.model)):
-            faults.append(f"model is {self.model!r}, which is no MLP and makes no network")
-        elif is_made(self.model) and is_whole(self.repeats) and self.repeats > 1:
-            faults.append(
-                f"the model is a network that is made, so all {self.repeats} repeats would start "
-                "from the same weights; give a function that makes it"
-            )
-        for name, least in {"repeats": 1, "seed": 0, "folds": 2}.items():
-            value = getattr(self, name)
-            if not (is_whole(value) and value >= least or value is None and name == "folds"):
-                faults.append(f"{name} is {value!r}, which is not a whole number from {least} on")
-        resplit: Any = self.resplit
-        if not isinstance(resplit, bool):
-            faults.append(f"resplit is {resplit!r}, which is neither True nor False")
-        if self.precision not in _PRECISIONS:
-            faults.append(f"precision is {self.precision!r}, neither fp32 nor fp64")
-        if self.device not in _DEVICES:
-            faults.append(f"device is {self.device!r}, not one of auto, cpu and cuda")
-        if self.data_options and not isinstance(self.data, Synthetic):
-            faults.append("data_options are for made-up rows; a table has its own")
-        faults += [
-            f"data_options has {name}, which each repeat has of its own"
-            for name in ("seed", "repeat")
-            if name in self.data_options
-        ]
-        if self.folds is not None and "fold" not in vary:
-            faults.append("folds is given, and the factor fold, which it counts, is not")
-        return faults
-
     def _checked_task(self, vary: Mapping[str, Any]) -> Task:
         """What is predicted, of data that can be parted as they have to be."""
         data: Any = self.data
@@ -389,49 +376,3 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
             next(data.folds(folds))
         task: Task = data.task
         return task
-
-    def _spanned(
-        self, vary: Mapping[str, Any], faults: list[str]
-    ) -> tuple[dict[str, Any], tuple[Setting, ...]]:
-        """The factors and the settings; everything that is wrong is raised here."""
-        factors = self._factors
-        faults = faults + factors.name_faults(vary)
-        known = {name: given for name, given in vary.items() if name in factors.names}
-        try:
-            space = Space(known, self.design, self.samples, factors.base, self.seed)
-        except SpecError as error:
-            raise SpecError(_WHAT, [*faults, *error.faults]) from error
-        if faults := faults + factors.setting_faults(space.settings):
-            raise SpecError(_WHAT, faults)
-        return space.vary, self._once(space.settings)
-
-    def _once(self, settings: Sequence[Setting]) -> tuple[Setting, ...]:
-        """The settings with values as specifications hold them, each once.
-
-        A design can come to a setting again; in a grid, two values would be one.
-        """
-        once: dict[str, Setting] = {}
-        faults = []
-        for given in settings:
-            setting = self._factors.settled(given)
-            if once.setdefault(canonical(setting), setting) is not setting:
-                faults.append(f"{told(given)} is there twice, in other words")
-        if faults and self.design == "grid":
-            raise SpecError(_WHAT, faults[:1])
-        return tuple(once.values())
-
-
-def _is_table(data: Any) -> bool:
-    """Whether networks of an experiment can learn from it."""
-    from secchi.features.table import FeatureData
-
-    return isinstance(data, TableData | Synthetic | FeatureData)
-
-
-def _faults_of(check: Any, *given: Any) -> list[str]:
-    """What a check refuses."""
-    try:
-        check(*given)
-    except SpecError as error:
-        return list(error.faults)
-    return []

@@ -11,23 +11,25 @@ from secchi.data.table import SCALES, TableData
 from secchi.data.task import Kind, Task
 from secchi.errors import SpecError, did_you_mean
 from secchi.experiments.settings import Setting, canonical, told
+from secchi.experiments.space import WHAT, Space
 from secchi.models.mlp import MLP
 from secchi.training.schedules import Restarts
 from secchi.training.spec import Training
 from secchi.values import is_number, is_whole
 
-_CYCLES = ("cycles", "cycle_len", "cycle_mult")
+CYCLES = ("cycles", "cycle_len", "cycle_mult")
+"""Short for a schedule of restarts."""
 
 MODEL_FACTORS = (*(field.name for field in dataclasses.fields(MLP)), "depth", "width")
 """What can vary of an :class:`secchi.MLP`."""
 
 TRAINING_FACTORS = (
     *(field.name for field in dataclasses.fields(Training) if field.name != "seed"),
-    *_CYCLES,
+    *CYCLES,
 )
 """What can vary of a :class:`secchi.Training`; each repeat has a seed of its own."""
 
-_NEVER_NONE = ("hidden", "depth", "width", *_CYCLES)
+_NEVER_NONE = ("hidden", "depth", "width", *CYCLES)
 """Of these, None would leave the base as it is."""
 
 _MOST_TOLD = 10
@@ -151,6 +153,47 @@ class Factors:
         names = ("target_scale", "train_fraction", *self._of_made_up) if scaled else ()
         values = {name: {canonical(each.get(name)) for each in settings} for name in names}
         return tuple(name for name, different in values.items() if len(different) > 1)
+
+    # ---------------------------------------------------------------- all settings
+
+    def spanned(
+        self, vary: Mapping[str, Any], design: str, samples: int | None, seed: int
+    ) -> tuple[dict[str, Any], tuple[Setting, ...]]:
+        """The factors, and the settings that a design makes of them.
+
+        Args:
+            vary: What each factor can be; see :class:`secchi.experiments.space.Space`.
+            design: Likewise.
+            samples: Likewise.
+            seed: Likewise.
+
+        Raises:
+            SpecError: With every fault.
+        """
+        faults = self.name_faults(vary)
+        known = {name: given for name, given in vary.items() if name in self.names}
+        try:
+            space = Space(known, design, samples, self.base, seed)
+        except SpecError as error:
+            raise SpecError(WHAT, [*faults, *error.faults]) from error
+        if faults := faults + self.setting_faults(space.settings):
+            raise SpecError(WHAT, faults)
+        return space.vary, self._once(space)
+
+    def _once(self, space: Space) -> tuple[Setting, ...]:
+        """The settings with values as specifications hold them, each once.
+
+        A design can come to a setting again; in a grid, two values would be one.
+        """
+        once: dict[str, Setting] = {}
+        faults = []
+        for given in space.settings:
+            setting = self.settled(given)
+            if once.setdefault(canonical(setting), setting) is not setting:
+                faults.append(f"{told(given)} is there twice, in other words")
+        if faults and space.design == "grid":
+            raise SpecError(WHAT, faults[:1])
+        return tuple(once.values())
 
     # ---------------------------------------------------------------- faults
 

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from secchi.experiments.averaging import counts
 from secchi.experiments.collected import Collected
+from secchi.experiments.frames import group_records, groups_frame
 from secchi.experiments.measures import setting_text
 from secchi.files import finite
 from secchi.intervals import LEVEL, share_interval
 from secchi.text import counted, names_of, table
+from secchi.training.history import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,7 @@ class Failures:
         share: The same as a share, (groups,).
         low: Lower ends of the 95 % intervals of the shares, (groups,).
         high: Upper ends, (groups,).
+        reasons: A sentence for each way in which trials failed: how many did, why, what helps.
     """
 
     by: tuple[str, ...]
@@ -46,6 +49,7 @@ class Failures:
     share: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    reasons: tuple[str, ...]
 
     @property
     def verdict(self) -> str:
@@ -53,6 +57,8 @@ class Failures:
         failed, runs = int(self.failed.sum()), int(self.runs.sum())
         if not failed:
             return f"none of {counted(runs, 'trial', 'trials')} failed"
+        if failed == runs:
+            return f"all {counted(runs, 'trial', 'trials')} failed" if runs > 1 else "it failed"
         hit = sorted(np.flatnonzero(self.failed), key=lambda g: -self.share[g])
         names = [f"{setting_text(self.groups[g])} ({self.share[g]:.0%})" for g in hit]
         where = f", at {names_of(names)}" if self.by else ""
@@ -60,17 +66,16 @@ class Failures:
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a group."""
-        import pandas as pd
-
-        columns: dict[str, Any] = {name: [group[name] for group in self.groups] for name in self.by}
-        for name in ("runs", "failed", "share", "low", "high"):
-            columns[name] = getattr(self, name)
-        return pd.DataFrame(columns)
+        return groups_frame(self.groups, self._numbers)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, the verdict among them."""
-        groups = self.to_frame().to_dict("records")
-        document = {"by": list(self.by), "groups": groups, "verdict": self.verdict}
+        document = {
+            "by": list(self.by),
+            "groups": group_records(self.groups, self._numbers),
+            "verdict": self.verdict,
+            "reasons": self.reasons,
+        }
         plain: dict[str, Any] = finite(document)
         return plain
 
@@ -89,7 +94,14 @@ class Failures:
             interval = f"{self.low[g]:.3f} to {self.high[g]:.3f}"
             failed = f"{self.failed[g]:,} of {self.runs[g]:,}"
             rows.append([setting_text(self.groups[g]), failed, f"{self.share[g]:.3f}", interval])
-        return "\n".join([*([table(rows)] if len(rows) > 1 else []), self.verdict])
+        shares = [table(rows)] if len(rows) > 1 else []
+        return "\n".join([*shares, self.verdict, *self.reasons])
+
+    @property
+    def _numbers(self) -> dict[str, NDArray[Any]]:
+        """Those of each group, by their names."""
+        names = ("runs", "failed", "share", "low", "high")
+        return {name: getattr(self, name) for name in names}
 
 
 def failures_of(collected: Collected, by: Sequence[str]) -> Failures:
@@ -99,21 +111,40 @@ def failures_of(collected: Collected, by: Sequence[str]) -> Failures:
     runs, failed = counts(collected, places, len(groups))
     pairs = zip(runs, failed, strict=True)
     ends = np.array([share_interval(np.arange(n) < hits) for n, hits in pairs]).reshape(-1, 2)
-    return Failures(tuple(by), groups, runs, failed, failed / runs, ends[:, 0], ends[:, 1])
+    reasons = tuple(_reasons(collected))
+    return Failures(tuple(by), groups, runs, failed, failed / runs, ends[:, 0], ends[:, 1], reasons)
 
 
-def refusals(collected: Collected) -> list[str]:
-    """Why trials could not be trained: each of the first reasons, with one of its trials."""
-    found: dict[str, list[Trial]] = {}
-    for trial, fault in zip(collected.trials, collected.faults, strict=True):
-        if fault:
-            found.setdefault(fault, []).append(trial)
-    return [
-        f"{counted(len(trials), 'trial', 'trials')} could not be trained, such as "
-        f"{trials[0]}: {fault}"
-        for fault, trials in list(found.items())[:_MOST_REASONS]
-    ]
+def all_failed(collected: Collected) -> str | None:
+    """How every trial failed, in words; None where one did not."""
+    if not (len(collected.trials) and collected.failed.all()):
+        return None
+    failures = failures_of(collected, ())
+    return "; ".join([failures.verdict, *failures.reasons])
 
+
+def _reasons(collected: Collected) -> list[str]:
+    """Why trials failed: each of the first reasons, with how many they are."""
+    found: dict[tuple[Outcome, str], list[Trial]] = {}
+    ends = zip(collected.trials, collected.outcomes, collected.reasons, strict=True)
+    for trial, outcome, reason in ends:
+        if reason is not None:
+            found.setdefault((outcome, reason), []).append(trial)
+    ordered = sorted(found.items(), key=lambda one: -len(one[1]))
+    told = [_told(*which, trials) for which, trials in ordered[:_MOST_REASONS]]
+    more = len(ordered) - len(told)
+    return told + ([f"{more:,} more in the column reason of result.final"] if more else [])
+
+
+def _told(outcome: Outcome, reason: str, trials: "Sequence[Trial]") -> str:
+    """How many trials ended so, and why."""
+    count = counted(len(trials), "trial", "trials")
+    if outcome is Outcome.REFUSED:
+        return f"{count} could not be trained, such as {trials[0]}: {reason}"
+    return f"{count} {_WAYS[outcome]}: {reason}"
+
+
+_WAYS = {Outcome.DIVERGED: "diverged", Outcome.OUT_OF_MEMORY: "ran out of memory"}
 
 _MOST_REASONS = 3
 """Reasons that are told."""

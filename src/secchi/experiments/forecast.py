@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.experiments.measures import lower_is_better
+from secchi.experiments.measures import lower_is_better, measure_range
 from secchi.files import finite
 from secchi.intervals import LEVEL
 from secchi.text import number
 
 FAR = 4
 """Beyond so many times the largest size that was measured a forecast is told to be a guess."""
+
+
+_NOTHING = 1e-4
+"""So many percent, of a million rows one, are none."""
 
 
 class ErrorName(NamedTuple):
@@ -23,11 +27,13 @@ class ErrorName(NamedTuple):
         text: What it is called.
         share: Whether it is a share, which is told in percent.
         less: Whether less of the measure is better.
+        most: The largest error that there can be; the least is 0.
     """
 
     text: str
     share: bool
     less: bool
+    most: float
 
     @classmethod
     def of(cls, measure: str) -> "ErrorName":
@@ -37,10 +43,11 @@ class ErrorName(NamedTuple):
         ('2.3 %', '1 - auc')
         """
         name = measure.removeprefix("valid_").replace("_", " ")
+        less, (low, high) = lower_is_better(measure), measure_range(measure)
+        most = high if less else 1 - low
         if name in ("accuracy", "error rate"):
-            return cls("error", True, name == "error rate")
-        less = lower_is_better(measure)
-        return cls(name if less else f"1 - {name}", False, less)
+            return cls("error", True, less, most)
+        return cls(name if less else f"1 - {name}", False, less, most)
 
     @property
     def scale(self) -> float:
@@ -56,13 +63,28 @@ class ErrorName(NamedTuple):
         """Values of the measure as errors."""
         return values if self.less else 1 - values
 
+    def possible(self, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Errors of a law, which knows no ends, brought between the ends.
+
+        >>> ErrorName.of("valid_accuracy").possible(np.array([-0.1, 0.5, 4.5])).tolist()
+        [0.0, 0.5, 1.0]
+        """
+        return np.clip(errors, 0.0, self.most)
+
     def number(self, error: float) -> str:
-        """An error without its unit."""
+        """An error without its unit.
+
+        >>> name = ErrorName.of("valid_accuracy")
+        >>> [name.number(error) for error in (0.123, 0.0012, 0.000042, 5e-9)]
+        ['12.3', '0.12', '0.0042', '0']
+        """
         if not self.share:
             return number(error)
         percent = 100 * error
         places = 1 if abs(percent) >= 1 else 2
-        return number(percent, places) if abs(percent) >= 0.01 else f"{percent:.2g}"
+        if abs(percent) >= 0.01:
+            return number(percent, places)
+        return f"{percent:.2g}" if abs(percent) >= _NOTHING else "0"
 
     def value(self, error: float) -> str:
         """An error with its unit."""
@@ -147,4 +169,6 @@ class Forecast:
         if math.isnan(low):
             return " (no interval)"
         name = ErrorName.of(self.measure)
+        if name.number(low) == name.number(high) == name.number(0.0):
+            return " (no interval: the law leaves no error)"
         return f" ({100 * LEVEL:g} % interval {name.number(low)} to {name.number(high)})"

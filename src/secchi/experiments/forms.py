@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from secchi.errors import SpecError, did_you_mean
-from secchi.experiments.space import (
+from secchi.experiments.factor_values import (
     Nested,
     Range,
     integers,

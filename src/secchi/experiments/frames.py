@@ -1,16 +1,18 @@
 """The trials as tables: one row a trial, or one row a trial and epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from secchi.errors import DataError
 from secchi.experiments.collected import Collected, course
 from secchi.experiments.measures import all_numbers, value_text
 from secchi.files import written_aside
+from secchi.values import is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,7 @@ def final_frame(collected: Collected) -> "pd.DataFrame":
     columns["outcome"] = [outcome.name.lower() for outcome in collected.outcomes]
     columns[epochs] = collected.epochs
     columns["kept"] = pd.array(list(collected.kept), dtype="Int64")
+    columns["reason"] = pd.array(list(collected.reasons), dtype="string")
     return pd.DataFrame(columns)
 
 
@@ -59,25 +62,57 @@ def write_parquet(made: "Callable[[], pd.DataFrame]", path: Path) -> None:
             f"{path.name} cannot be written: Parquet files need the package pyarrow; "
             "pip install pyarrow, or write result.table.to_csv(…)"
         ) from error
+    table = made()
+    for name, column in table.items():
+        if column.dtype.kind == "O":  # a column of such a file is of one kind
+            table[name] = column.map(value_text)
     with written_aside(path) as aside:
-        made().to_parquet(aside, engine="pyarrow", index=False)
+        table.to_parquet(aside, engine="pyarrow", index=False)
 
 
 def _leading(collected: Collected) -> dict[str, Any]:
     """The columns that say which trial a row is of."""
     columns: dict[str, Any] = {"trial": np.arange(len(collected.trials))}
     for name in collected.factors:
-        columns[name] = _column([trial.setting.get(name) for trial in collected.trials])
+        columns[name] = factor_column([trial.setting.get(name) for trial in collected.trials])
     columns["repeat"] = np.array([trial.repeat for trial in collected.trials], dtype=np.int64)
     return columns
 
 
-def _column(values: list[Any]) -> np.ndarray[Any, Any]:
-    """Numbers and truth values as they are, anything else as text; NaN or None where nothing is."""
-    there = [value for value in values if value is not None]
+def factor_column(values: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """The values of a factor as a column of which ``groupby`` loses no row.
+
+    Numbers and truth values stay what they are, also beside others; anything else is text, None
+    ``"none"``.
+
+    >>> factor_column([None, 10]).tolist(), factor_column([[8], [16, 4]]).tolist()
+    (['none', 10], ['[8]', '[16, 4]'])
+    """
     if all_numbers(values) or all(isinstance(value, bool) for value in values):
         return np.array(values)
-    if there and all_numbers(there):
-        return np.array(values, dtype=np.float64)
-    texts = [None if value is None else value_text(value) for value in values]
-    return np.array(texts, dtype=object)
+    mixed = [
+        value if is_number(value) or isinstance(value, bool) else value_text(value)
+        for value in values
+    ]
+    return np.array(mixed, dtype=object)
+
+
+def groups_frame(
+    groups: Sequence[Mapping[str, Any]], numbers: Mapping[str, NDArray[Any]]
+) -> "pd.DataFrame":
+    """One row a group: the values of its factors, and its numbers."""
+    import pandas as pd
+
+    names = groups[0] if groups else ()
+    columns = {name: factor_column([group[name] for group in groups]) for name in names}
+    return pd.DataFrame(columns | dict(numbers))
+
+
+def group_records(
+    groups: Sequence[Mapping[str, Any]], numbers: Mapping[str, NDArray[Any]]
+) -> list[dict[str, Any]]:
+    """One dictionary a group, of plain values: those of its factors, and its numbers."""
+    return [
+        {**group, **{name: each[place].tolist() for name, each in numbers.items()}}
+        for place, group in enumerate(groups)
+    ]

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.errors import DataError
-from secchi.experiments.averaging import averaged, counts, smoothed, tally
+from secchi.experiments.averaging import smoothed
 from secchi.experiments.collected import Collected
-from secchi.experiments.measures import all_numbers, measure_text, setting_text
+from secchi.experiments.frames import group_records, groups_frame
+from secchi.experiments.group_means import GroupMeans
+from secchi.experiments.measures import NO_NUMBER, all_numbers, measure_text, setting_text
 from secchi.experiments.settings import canonical
 from secchi.files import finite
-from secchi.intervals import LEVEL, difference_intervals, mean_intervals, without_rounding
-from secchi.text import counted, decimals, number, table
+from secchi.intervals import LEVEL, mean_intervals, without_rounding
+from secchi.text import counted, decimals, interval_cell, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,51 +79,33 @@ class Difference:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Means:
+class Means(GroupMeans):
     """Means over repeats at the epoch that was kept, else the last.
 
     The noise is that of the repeats: how far a mean would move with other first weights and batch
     orders, and other splits or other made-up data where those are drawn anew. Splits of the same
     rows have most of them in common, which the intervals count
     (:func:`secchi.intervals.mean_intervals`). Trials that failed or have no value (r has none where
-    all predictions are the same) are left out of the means, and counted.
-
-    Attributes:
-        measure: What was measured.
-        by: The factors that tell the groups apart.
-        groups: The values of each group.
-        each: The mean of each group in each repeat, over the settings in it, (groups, repeats).
-        mean: Over the repeats, (groups,); NaN where every trial failed.
-        low: Lower ends of the 95 % intervals by Student's t, (groups,); NaN of two repeats or
-            fewer.
-        high: Upper ends, (groups,).
-        n: How many repeats each mean is of, (groups,); each fold of a repeat counts as one.
-        runs: How many trials each group has, (groups,).
-        failed: How many of them failed, (groups,).
-        without: How many others have no value, (groups,).
-        ratio: Validating rows by training rows where repeats split the same rows; else 0.
-        smooth: Over how many neighbouring values of the first factor the means are taken; 1 for
-            each by itself.
+    all predictions are the same) are left out of the means, and counted. Attributes are as of
+    :class:`secchi.experiments.group_means.GroupMeans`, by group.
     """
 
-    measure: str
-    by: tuple[str, ...]
-    groups: tuple[Mapping[str, Any], ...]
-    each: Array
-    mean: Array
-    low: Array
-    high: Array
-    n: NDArray[np.int64]
-    runs: NDArray[np.int64]
-    failed: NDArray[np.int64]
-    without: NDArray[np.int64]
-    ratio: float = 0.0
-    smooth: int = 1
+    @property
+    def without(self) -> NDArray[np.int64]:
+        """How many trials of each group have no value, though they did not fail, (groups,)."""
+        without: NDArray[np.int64] = self.runs - self.failed - self.trials
+        return without
+
+    @property
+    def combinations(self) -> int:
+        """How many combinations the values of the factors have; in a grid each is a group."""
+        sides = [{canonical(group[name]) for group in self.groups} for name in self.by]
+        return math.prod(map(len, sides))
 
     def difference(self, one: int, other: int) -> Difference:
         """How two groups differ, by their places: paired by repeat, the first less the second."""
         change = without_rounding(self.each[one] - self.each[other], self.each)
-        mean, low, high = (float(end) for end in difference_intervals(change, self.ratio))
+        mean, low, high = (float(end) for end in mean_intervals(change, ratio=self.ratio))
         names = setting_text(self.groups[one]), setting_text(self.groups[other])
         return Difference(self.measure, *names, mean, low, high, int(np.isfinite(change).sum()))
 
@@ -142,20 +126,11 @@ class Means:
         for rest in dict.fromkeys(rests):
             line = [one == rest for one in rests]
             each[line] = smoothed(each[line], count, axis=0)
-        mean, low, high = mean_intervals(each, ratio=self.ratio)
-        n = np.isfinite(each).sum(axis=1)
-        return dataclasses.replace(
-            self, each=each, mean=mean, low=low, high=high, n=n, smooth=count
-        )
+        return self.with_smooth(each, count)
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a group: the values of its factors, and its numbers."""
-        import pandas as pd
-
-        columns: dict[str, Any] = {name: [group[name] for group in self.groups] for name in self.by}
-        for name in ("mean", "low", "high", "n", "runs", "failed", "without"):
-            columns[name] = getattr(self, name)
-        return pd.DataFrame(columns)
+        return groups_frame(self.groups, self._numbers)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, a dictionary a group; numbers that are not finite are None."""
@@ -163,7 +138,8 @@ class Means:
             "measure": self.measure,
             "by": list(self.by),
             "smooth": self.smooth,
-            "groups": self.to_frame().to_dict("records"),
+            "combinations": self.combinations,
+            "groups": group_records(self.groups, self._numbers),
         }
         plain: dict[str, Any] = finite(document)
         return plain
@@ -181,6 +157,9 @@ class Means:
     def heatmap(self) -> "Figure":
         """Means over two factors: the second from left to right, the first from bottom to top.
 
+        A map, in which pairs of values without a trial are hatched; where there are more of those
+        than others, as in a random design, and both factors are numbers, a point for each pair.
+
         Raises:
             DataError: The groups are not of two factors.
         """
@@ -195,45 +174,41 @@ class Means:
         places = decimals((self.high - self.low) / 2)
         rows = [["", "mean", f"{100 * LEVEL:g} % interval", "repeats", "failed"]]
         for place, group in enumerate(self.groups[:_SHOWN]):
-            mean, low, high = (
-                number(float(each[place]), places) for each in (self.mean, self.low, self.high)
-            )
-            interval = "-" if low == "-" else f"{low} to {high}"
+            mean, low, high = (float(each[place]) for each in (self.mean, self.low, self.high))
+            interval = interval_cell(low, high, int(self.n[place]), places)
             failed = f"{self.failed[place]:,} of {self.runs[place]:,}"
-            rows.append([setting_text(group), mean, interval, str(self.n[place]), failed])
+            name = setting_text(group)
+            rows.append([name, number(mean, places), interval, str(self.n[place]), failed])
         lines = [measure_text(self.measure), table(rows)]
         if len(self.groups) > _SHOWN:
-            lines.append(f"… {len(self.groups):,} in all")
+            lines.append(f"and {len(self.groups) - _SHOWN:,} more")
+        if len(self.groups) < self.combinations:
+            lines.append(
+                f"{len(self.groups):,} of {self.combinations:,} combinations of "
+                f"{', '.join(self.by)} were tried"
+            )
         lines += [
             f"{setting_text(self.groups[g])}: {self.without[g]:,} of {self.runs[g]:,} trials "
             "without a value"
             for g in np.flatnonzero(self.without)[:_SHOWN]
         ]
+        if not self.n.any():
+            lines.append(NO_NUMBER)
         if self.smooth > 1:
             lines.append(f"smoothed over {self.smooth} values of {self.by[0]}")
         return "\n".join(lines)
+
+    @property
+    def _numbers(self) -> dict[str, NDArray[Any]]:
+        """Those of each group, by their names."""
+        names = ("mean", "low", "high", "n", "runs", "failed", "without")
+        return {name: getattr(self, name) for name in names}
 
 
 def means_of(collected: Collected, measure: str, by: Sequence[str]) -> Means:
     """Means over repeats; see :meth:`secchi.experiments.result.Result.mean`."""
     collected = collected.apart(by)
-    groups, places = collected.grouped(by)
-    finals = collected.finals(measure)
-    each = averaged(finals[:, :, None], places, len(groups))[:, :, 0]
-    n = np.isfinite(each).sum(axis=1)
-    runs, failed = counts(collected, places, len(groups))
-    return Means(
-        measure,
-        tuple(by),
-        groups,
-        each,
-        *mean_intervals(each, ratio=collected.ratio),
-        n,
-        runs,
-        failed,
-        runs - failed - tally(np.isfinite(finals), places, len(groups)),
-        collected.ratio,
-    )
+    return Means.of(collected, measure, by, collected.finals(measure))
 
 
 def _without(group: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -1,17 +1,21 @@
 """What can be asked of a trial by name, and how values of factors are written."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secchi.errors import SpecError, did_you_mean
-from secchi.training.metrics import LOWER_IS_BETTER
+from secchi.training.metrics import LOWER_IS_BETTER, metric_range
 from secchi.values import is_number
 
 GAP = "gap"
 """The generalisation gap: the validation loss less the training loss."""
 
 LOSSES = ("train_loss", "valid_loss")
+
+NO_NUMBER = "no trial has a number; result.failures() says which failed and why"
+"""What is told in place of numbers where there are none."""
 
 
 def lower_is_better(measure: str) -> bool:
@@ -22,6 +26,38 @@ def lower_is_better(measure: str) -> bool:
     """
     name = measure.removeprefix("train_").removeprefix("valid_")
     return name == GAP or name.rpartition(".")[2] in LOWER_IS_BETTER
+
+
+def measure_range(measure: str) -> tuple[float, float]:
+    """The least and the most that it can be; see :func:`secchi.training.metrics.metric_range`.
+
+    >>> measure_range("valid_accuracy"), measure_range("train_loss"), measure_range("gap")
+    ((0.0, 1.0), (0.0, inf), (-inf, inf))
+    """
+    if measure == GAP:
+        return -math.inf, math.inf
+    name = measure.removeprefix("train_").removeprefix("valid_")
+    return metric_range(name.rpartition(".")[2])
+
+
+def is_share(measure: str) -> bool:
+    """Whether it is the share of rows of which something is true, such as of right answers.
+
+    >>> is_share("valid_accuracy"), is_share("valid_top_3"), is_share("valid_balanced_accuracy")
+    (True, True, False)
+    """
+    name = measure.removeprefix("valid_").rpartition(".")[2]
+    return name in ("accuracy", "error_rate") or name.startswith("top_")
+
+
+def usual_measure(known: Sequence[str]) -> str:
+    """What is meant where nobody says: the first metric, or else the validation loss.
+
+    >>> usual_measure(["train_loss", "valid_loss", "valid_r", "gap"]), usual_measure(LOSSES)
+    ('valid_r', 'valid_loss')
+    """
+    metrics = [name for name in known if name.startswith("valid_") and name not in LOSSES]
+    return metrics[0] if metrics else "valid_loss"
 
 
 def check_measure(measure: str, known: Sequence[str]) -> None:
@@ -80,6 +116,26 @@ def setting_text(setting: Mapping[str, Any]) -> str:
     if not setting:
         return "the only setting"
     return ", ".join(f"{name} = {value_text(value)}" for name, value in setting.items())
+
+
+def p_text(p: float) -> str:
+    """A p-value as a person reads it; nothing of one that is not known.
+
+    >>> p_text(0.2104), p_text(1e-9), p_text(math.nan)
+    ('0.210', '< 0.001', '')
+    """
+    if math.isnan(p):
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def corrected_text(count: int, what: str) -> str:
+    """What is said of p-values that were corrected for how many there are; nothing of a single one.
+
+    >>> corrected_text(33, "comparisons"), corrected_text(1, "tests")
+    (' after correction for 33 comparisons', '')
+    """
+    return f" after correction for {count:,} {what}" if count > 1 else ""
 
 
 def measure_text(measure: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secchi.experiments.measures import GAP
-from secchi.experiments.settings import canonical
 from secchi.files import written_aside
 
 if TYPE_CHECKING:
@@ -19,6 +18,9 @@ _DPI = 110
 
 _PAIRED = 4
 """Factors of which every pair is drawn as a heat map; of more, those that matter most."""
+
+_DRAWN = ("random", "latin_hypercube")
+"""Designs whose settings fill the plane of two factors; of others a map can be mostly holes."""
 
 
 def draw(result: "Result", folder: Path, measure: str) -> list[Path]:
@@ -35,6 +37,10 @@ def draw(result: "Result", folder: Path, measure: str) -> list[Path]:
 def _figures(result: "Result", measure: str) -> "Iterator[tuple[str, Figure]]":
     """Each figure with a name, one at a time."""
     factors = result.factors
+    if len(result.failed) == len(result):  # nothing has a number
+        yield from _failures(result)
+        return
+    drawn = result.document.get("design") in _DRAWN
     for name in factors:
         yield f"{measure}_by_{name}", result.plot(name, measure)
     if len(factors) > 1:
@@ -42,22 +48,19 @@ def _figures(result: "Result", measure: str) -> "Iterator[tuple[str, Figure]]":
         yield f"{measure}_effects", effects.plot()
         order = [one.name for one in effects.effects if len(one.factors) == 1]
         for one, other in itertools.combinations(order[:_PAIRED], 2):
-            if _is_grid(result, one, other):
-                yield f"{measure}_by_{one}_and_{other}", result.heatmap(one, other, measure)
+            means = result.mean(measure, other, one)
+            if drawn or 2 * len(means.groups) >= means.combinations:
+                yield f"{measure}_by_{one}_and_{other}", means.heatmap()
     if factors:
         yield f"{measure}_ranking", result.rank(measure).plot()
     if result.failed:
-        for name in factors:
-            yield f"failures_by_{name}", result.failures(name).plot()
+        yield from _failures(result)
     for color in factors or (None,):
         end = f"_by_{color}" if color else ""
-        for drawn in dict.fromkeys(("train_loss", "valid_loss", measure, GAP)):
-            yield f"{drawn}_by_epoch{end}", result.plot("epoch", drawn, color)
+        for shown in dict.fromkeys(("train_loss", "valid_loss", measure, GAP)):
+            yield f"{shown}_by_epoch{end}", result.plot("epoch", shown, color)
 
 
-def _is_grid(result: "Result", one: str, other: str) -> bool:
-    """Whether most pairs of two factors' values were tried; else a map would be mostly holes."""
-    settings = [trial.setting for trial in result.trials]
-    tried = {(canonical(each[one]), canonical(each[other])) for each in settings}
-    sides = [len({pair[side] for pair in tried}) for side in (0, 1)]
-    return 2 * len(tried) >= sides[0] * sides[1]
+def _failures(result: "Result") -> "Iterator[tuple[str, Figure]]":
+    for name in result.factors:
+        yield f"failures_by_{name}", result.failures(name).plot()

@@ -1,6 +1,6 @@
 """The power law with an asymptote that errors follow as training rows grow in number."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,18 @@ class PowerLaws(NamedTuple):
         return np.asarray(self.asymptote[:, None] + self.gain[:, None] * shrunk)
 
 
+def size_faults(sizes: Iterable[float]) -> list[str]:
+    """What is wrong with sizes: there are too few for a law.
+
+    >>> size_faults([10, 20, 20])
+    ['there are 2 sizes, and a curve takes 4 or more']
+    """
+    count = len(set(sizes))
+    if count >= LEAST_SIZES:
+        return []
+    return [f"there are {count} sizes, and a curve takes {LEAST_SIZES} or more"]
+
+
 def fit_power_laws(sizes: Array, errors: Array, weights: Array) -> PowerLaws:
     """The laws that some curves follow best, by weighted least squares with a from 0 on.
 
@@ -64,9 +76,8 @@ def fit_power_laws(sizes: Array, errors: Array, weights: Array) -> PowerLaws:
     >>> print(f"{law.asymptote[0]:.3f} {law.exponent[0]:.2f} {law.at([6400])[0, 0]:.4f}")
     0.020 0.40 0.0350
     """
-    if len(set(sizes)) < LEAST_SIZES:
-        fault = f"there are {len(set(sizes))} sizes, and a curve takes {LEAST_SIZES} or more"
-        raise SpecError("this learning curve cannot be", [fault])
+    if faults := size_faults(sizes):
+        raise SpecError("this learning curve cannot be", faults)
     unit = float(np.max(sizes))
     shares = weights / weights.sum()
     logs = np.log(np.asarray(sizes) / unit)

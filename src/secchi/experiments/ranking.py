@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.experiments.collected import Collected
-from secchi.experiments.measures import lower_is_better, measure_text, setting_text
-from secchi.files import finite
-from secchi.intervals import (
-    LEVEL,
-    difference_intervals,
-    holm,
-    mean_intervals,
-    without_rounding,
+from secchi.experiments.frames import groups_frame
+from secchi.experiments.measures import (
+    NO_NUMBER,
+    corrected_text,
+    lower_is_better,
+    measure_range,
+    measure_text,
+    p_text,
+    setting_text,
 )
+from secchi.files import finite
+from secchi.intervals import LEVEL, holm, mean_intervals, without_rounding
 from secchi.text import counted, decimals, names_of, number, table
 
 if TYPE_CHECKING:
@@ -43,7 +46,8 @@ class Ranked:
     Attributes:
         setting: The values of its factors.
         mean: Of the measure over the repeats; NaN where every trial failed.
-        low: Lower end of the 95 % interval of the mean; NaN of two repeats or fewer.
+        low: Lower end of the 95 % interval of the mean; NaN of two repeats or fewer, and of those
+            that are all the same.
         high: Upper end of it.
         n: How many repeats the mean is of; each fold of a repeat counts as one.
         failed: How many of its trials failed, or have no number of this measure (r has none where
@@ -138,7 +142,7 @@ class Ranking:
     def verdict(self) -> str:
         """One sentence: which is first, and which others it cannot be told from."""
         if not self.settings or math.isnan(self.settings[0].mean):
-            return "there is nothing to rank: no trial came to an end"
+            return f"there is nothing to rank: {NO_NUMBER}"
         first = f"{self.settings[0].name} is first"
         if len(self.settings) == 1:
             return f"{first}, and the only one"
@@ -146,14 +150,15 @@ class Ranking:
             return f"{first}; {self._silence()}"
         if not self.ties:
             others = names_of([one.name for one in self.unknown])
-            but = f"; but {others} differs by the same in every repeat" if others else ""
-            return f"{first}, beyond the noise{but}"
+            differ = "differs" if len(self.unknown) == 1 else "differ"
+            but = f"; but {others} {differ} by the same in every repeat" if others else ""
+            return f"{first}, beyond the noise{self._corrected}{but}"
         nearest = self.ties[0]
         would = f"{nearest.more_text or 'no number of repeats'} would part it from {nearest.name}"
         if nearest.more is not None and nearest.more <= _MOST:
             would = f"about {would}"
         ties = counted(len(self.ties), "other is", "others are")
-        return f"{first}; {ties} within the noise of it, and {would}"
+        return f"{first}; {ties} within the noise of it{self._corrected}, and {would}"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, the verdict among them; numbers that are not finite are None."""
@@ -170,9 +175,9 @@ class Ranking:
         """One row a setting, in their order."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [{**one.setting, **_numbers(one), "tied": one.tied} for one in self.settings]
-        )
+        factors = groups_frame([one.setting for one in self.settings], {})
+        numbers = pd.DataFrame([{**_numbers(one), "tied": one.tied} for one in self.settings])
+        return pd.concat([factors, numbers], axis=1)
 
     def plot(self, count: int = _SHOWN) -> "Figure":
         """Draw the first settings with their intervals; ties with the first are marked.
@@ -193,9 +198,10 @@ class Ranking:
         rows = [["", measure_text(self.measure), "behind", "p corrected", ""]]
         for place, one in enumerate(shown):
             behind = "" if math.isnan(one.behind) or not place else number(one.behind, places)
-            p = "" if math.isnan(one.p) else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}"
-            rows.append([one.name, number(one.mean, places), behind, p, self._remark(place)])
-        rest = [f"… {len(self.settings):,} in all"] if len(self.settings) > _SHOWN else []
+            mean, remark = number(one.mean, places), self._remark(place)
+            rows.append([one.name, mean, behind, p_text(one.p), remark])
+        more = len(self.settings) - _SHOWN
+        rest = [f"and {more:,} more"] if more > 0 else []
         return "\n".join([table(rows), *rest, self.verdict])
 
     def _remark(self, place: int) -> str:
@@ -207,6 +213,10 @@ class Ranking:
         if one in self.unknown:
             return "the same in every repeat"
         return f"{one.n:,} of {self.repeats:,} repeats" if one.n < self.repeats else ""
+
+    @property
+    def _corrected(self) -> str:
+        return corrected_text(self.compared, "comparisons")
 
     def _silence(self) -> str:
         """Why nothing is said of noise."""
@@ -253,7 +263,7 @@ def ranking_of(collected: Collected, measure: str) -> Ranking:
     """Rank all settings; see :meth:`secchi.experiments.result.Result.rank`."""
     sign = 1.0 if lower_is_better(measure) else -1.0
     values, failed, sound = comparable(collected, measure)
-    mean, low, high = mean_intervals(values, ratio=collected.ratio)
+    mean, low, high = mean_intervals(values, ratio=collected.ratio, within=measure_range(measure))
     n = np.isfinite(values).sum(axis=1)
     order = np.lexsort((without_rounding(sign * mean, mean), ~sound, np.isnan(mean)))
     behind = sign * (values - values[order[0]]) if len(order) else values
@@ -306,7 +316,7 @@ def compare(behind: Array, ratio: float = 0.0) -> tuple[Array, Array, Array, Arr
     """
     from scipy import special
 
-    found, low, high = difference_intervals(behind, ratio)
+    found, low, high = mean_intervals(behind, ratio=ratio)
     mean = without_rounding(found, behind)
     n = np.isfinite(behind).sum(axis=1)
     known = (n > 2) & (np.isfinite(high) | (mean == 0))

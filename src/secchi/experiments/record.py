@@ -11,6 +11,7 @@ from secchi.data.task import Task
 from secchi.errors import DataError
 from secchi.experiments.forms import is_function, read
 from secchi.experiments.settings import canonical
+from secchi.intervals import effective_rows
 from secchi.models.mlp import MLP
 
 
@@ -24,7 +25,7 @@ def data_to_dict(data: Any, task: Task, options: Mapping[str, Any]) -> dict[str,
     """
     if isinstance(data, Synthetic):
         return {"made": plain(data.to_dict()), "options": plain(options)}
-    document = {"name": data.name, "fingerprint": fingerprint_of(data)}
+    document = {"name": data.name, "fingerprint": fingerprint_of(data), "rows": _rows_of(data)}
     if isinstance(data, TableData):
         wishes = ("scale", "target_scale", "class_weights")
         document |= {"target": list(task.names), "source": data.source}
@@ -43,6 +44,21 @@ def fingerprint_of(data: Any) -> str:
         for part in (split.keys, *split.labels.values, *weights):
             joint.update(f"{split.name} {part.dtype} {part.shape}".encode() + part.tobytes())
     return joint.hexdigest()
+
+
+def _rows_of(data: Any) -> dict[str, float | None]:
+    """How many rows train and how many validate, and as how many a share of the latter counts.
+
+    The last is None where an answer is no single class, of which a share of the rows could be
+    right; of weighted rows it is their effective number.
+    """
+    if isinstance(data, TableData):
+        train, valid = data.train.labels, data.valid.labels
+    else:
+        train, valid = data.labels("train"), data.labels("valid")
+    single = all(target.exclusive for target in data.task.targets)
+    scoring = effective_rows(len(valid), valid.weights) if single else None
+    return {"train": len(train), "valid": len(valid), "scoring": scoring}
 
 
 def data_from(document: Mapping[str, Any], faults: list[str]) -> Any:

@@ -11,12 +11,21 @@ from secchi.experiments.best import Best, best_of
 from secchi.experiments.collected import Collected
 from secchi.experiments.curves import MeanCurves, mean_curves
 from secchi.experiments.effects import Effects, effects_of
-from secchi.experiments.failures import Failures, failures_of, refusals
+from secchi.experiments.failures import Failures, all_failed, failures_of
 from secchi.experiments.frames import final_frame, whole_frame, write_parquet
 from secchi.experiments.means import Means, means_of
-from secchi.experiments.measures import GAP, check_factors, check_measure, unit_fault
+from secchi.experiments.measures import (
+    GAP,
+    LOSSES,
+    check_factors,
+    check_measure,
+    measure_text,
+    unit_fault,
+    usual_measure,
+)
 from secchi.experiments.ranking import Ranking, ranking_of
 from secchi.experiments.replay import Replay, replayed
+from secchi.experiments.validation_rows import ValidationRows
 from secchi.text import counted
 from secchi.values import is_whole
 
@@ -27,9 +36,6 @@ if TYPE_CHECKING:
     from secchi.cohort.curve import Curve
     from secchi.experiments.experiment import Experiment
     from secchi.experiments.trials import Finished, Trial
-
-_USUAL_RATIO = 1 / 4
-"""Validating rows by training rows of a table that is parted as usual."""
 
 
 class Result:
@@ -64,12 +70,13 @@ class Result:
     ...     return Finished(Trial({"lr": lr}, repeat), curve, None, 0.1)
     >>> result = Result({"name": "toy"}, [made(lr, r) for r in range(3) for lr in (0.1, 0.2)])
     >>> print(result)
-    toy: 6 trials (2 settings × 3 repeats), none failed
+    toy: 6 trials (2 settings x 3 repeats), none failed
     best of 2 settings: lr = 0.1
     validation loss: 0.6100 (95 % interval 0.5852 to 0.6348), 3 repeats
     ahead of the next, lr = 0.2, by 0.1100 (95 % interval 0.0852 to 0.1348): beyond the noise
-    after choosing: 0.6100 (optimism 0.0000); the luck of these validation rows stays \
-in it and in the interval, which is of weights and batches alone: resplit=True tells it
+    after choosing: 0.6100 (optimism 0.0000)
+    the luck of these validation rows stays in it; the interval is of weights and batches alone; \
+resplit=True tells it
     """
 
     def __init__(
@@ -124,10 +131,11 @@ in it and in the interval, which is of weights and batches alone: resplit=True t
 
         Columns: ``trial`` (its number), the factors, ``repeat``, ``train_loss``, ``valid_loss``,
         ``valid_<metric>``, ``outcome``, ``epochs`` (how many it was trained; ``trained_epochs``
-        where ``epochs`` is a factor), and ``kept`` (the epoch whose weights were kept; nothing for
-        the last). Values are those of the epoch that was kept, else of the last; NaN where a trial
-        failed before the first epoch ended. Values of factors that are neither numbers nor truth
-        values are text.
+        where ``epochs`` is a factor), ``kept`` (the epoch, from 0, of which the values are: the one
+        that was kept, else the last), and ``reason`` (why it failed, and what helps). Values are
+        NaN, and ``kept`` is nothing, where a trial failed before the first epoch ended. Values of
+        factors that are neither numbers nor truth values are text, and None is ``"none"``, so that
+        ``final.groupby(factor)`` loses no row.
         """
         return final_frame(self._collected)
 
@@ -141,6 +149,8 @@ in it and in the interval, which is of weights and batches alone: resplit=True t
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Write :attr:`table` as a Parquet file, whole or not at all.
+
+        A factor that has both numbers and None is text there, since a column is of one kind.
 
         Raises:
             DataError: The package pyarrow is not installed.
@@ -204,9 +214,10 @@ in it and in the interval, which is of weights and batches alone: resplit=True t
         Raises:
             DataError: No trial came to an end.
         """
-        found = best_of(self._collected, self._compared(measure), self._same_rows)
+        found = best_of(self._collected, self._compared(measure), self._rows)
         if found is None:
-            raise DataError("no trial came to an end, so none is best; result.failures() says more")
+            nothing = f"no trial has a number of the {measure_text(self._measure(measure))}"
+            raise DataError(f"no setting is best: {all_failed(self._collected) or nothing}")
         return found
 
     def effects(self, measure: str | None = None) -> Effects:
@@ -285,12 +296,13 @@ in it and in the interval, which is of weights and batches alone: resplit=True t
         failed = "" if self.failed else ", none failed"
         name = self.document.get("name") or "experiment"
         trials = counted(len(self), "trial", "trials")
-        lines = [f"{name}: {trials} ({what} × {collected.repeats_text}){failed}"]
+        lines = [f"{name}: {trials} ({what} x {collected.repeats_text}){failed}"]
         if self.failed:
-            lines += [self._failing().verdict, *refusals(collected)]
+            failing = self._failing()
+            lines += [failing.verdict, *failing.reasons]
         if fault := self._unit_fault(self._measure(None), self.factors):
             return "\n".join([*lines, fault])
-        found = best_of(collected, self._measure(None), self._same_rows) if len(self) else None
+        found = best_of(collected, self._measure(None), self._rows) if len(self) else None
         return "\n".join([*lines, *([] if found is None else [str(found)])])
 
     # ---------------------------------------------------------------- helpers
@@ -302,39 +314,18 @@ in it and in the interval, which is of weights and batches alone: resplit=True t
 
     @cached_property
     def _collected(self) -> Collected:
-        return Collected.of(self.finished, self._ratio)
+        return Collected.of(self.finished, self._rows.ratio)
 
     @property
-    def _same_rows(self) -> bool:
-        """Whether every repeat has the same validation rows."""
-        return not (self._made or self.document.get("resplit") or self.document.get("folds"))
-
-    @property
-    def _made(self) -> bool:
-        return "made" in self.document.get("data", ())
-
-    @property
-    def _ratio(self) -> float:
-        """Validating rows by training rows, where repeats or folds part the same rows anew; else 0.
-
-        The record does not hold it: without the experiment it is that of the usual split.
-        """
-        folds: int | None = self.document.get("folds")
-        if folds is not None:
-            return 1 / (folds - 1)
-        if self._made or self._same_rows:
-            return 0.0
-        if self.experiment is None:
-            return _USUAL_RATIO
-        table = self.experiment.tables().of({}, 0)
-        ratio: float = len(table.labels("valid")) / len(table.labels("train"))
-        return ratio
+    def _rows(self) -> ValidationRows:
+        return ValidationRows.of(self.document)
 
     def _measure(self, measure: str | None) -> str:
         known = self._collected.measures
         if measure is None:
-            metrics = [name for name in known if name.startswith("valid_") and name != "valid_loss"]
-            return metrics[0] if metrics else "valid_loss"
+            return usual_measure(known)
+        if known == (*LOSSES, GAP) and (why := all_failed(self._collected)):
+            raise DataError(f"{measure!r} was not measured: {why}")
         check_measure(measure, known)
         return measure
 

@@ -57,7 +57,9 @@ def own_variances(sizes: NDArray[np.int64], each: Array, shared: Array) -> Array
     return np.asarray(np.exp(logs.mean() + slope * (x - x[told].mean())))
 
 
-def intervals(mean: Array, variances: Array, shared: Array, repeats: int) -> tuple[Array, Array]:
+def intervals(
+    mean: Array, variances: Array, shared: Array, repeats: int, most: float = math.inf
+) -> tuple[Array, Array]:
     """The ends of the 95 % intervals of mean errors by Student's t, from 0 on.
 
     Args:
@@ -65,17 +67,18 @@ def intervals(mean: Array, variances: Array, shared: Array, repeats: int) -> tup
         variances: As :func:`own_variances` gives them.
         shared: As there.
         repeats: How many there are.
+        most: The largest error that there can be; an interval ends there.
 
     Returns:
-        NaN of two repeats or fewer.
+        NaN of two repeats or fewer, and where errors never differ.
     """
     from scipy import special
 
-    if repeats <= 2:
+    if repeats <= 2 or not variances.any():
         return np.full(len(mean), np.nan), np.full(len(mean), np.nan)
     factor = float(special.stdtrit(repeats - 1, (1 + LEVEL) / 2))
     half = factor * np.sqrt(variances * ((1 - shared) / repeats + shared))
-    return np.maximum(mean - half, 0.0), mean + half
+    return np.maximum(mean - half, 0.0), np.minimum(mean + half, most)
 
 
 def drawn_means(each: Array, variances: Array, shared: Array, seed: int) -> Array:
@@ -90,10 +93,10 @@ def drawn_means(each: Array, variances: Array, shared: Array, seed: int) -> Arra
         seed: Names what is drawn.
 
     Returns:
-        (:data:`DRAWN`, sizes); nothing of two repeats or fewer.
+        (:data:`DRAWN`, sizes); nothing of two repeats or fewer, and where errors never differ.
     """
     repeats = each.shape[1]
-    if repeats <= 2:
+    if repeats <= 2 or not variances.any():
         return np.empty((0, len(each)))
     random = stream(seed, "bootstrap of a learning curve", 0)
     places = random.integers(repeats, size=(DRAWN, repeats))

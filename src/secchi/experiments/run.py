@@ -16,7 +16,7 @@ from secchi.errors import DataError, SecchiError, SpecError
 from secchi.experiments.keeping import Keeping
 from secchi.experiments.result import Result
 from secchi.experiments.shares import Pace, members_that_fit
-from secchi.experiments.store import Store, absolute
+from secchi.experiments.store import Store, absolute, nothing_in
 from secchi.experiments.trials import Finished, Trial
 from secchi.features.runtimes import cores, resolve_device
 from secchi.text import counted
@@ -38,6 +38,7 @@ def run(
     fresh: bool = False,
     console: Console | None = None,
     option: str = "store=",
+    planned: bool = False,
 ) -> Result:
     """Train every trial of an experiment that is not finished yet.
 
@@ -53,6 +54,7 @@ def run(
         fresh: Start anew: a file that is there is renamed, not deleted.
         console: Where lines and progress go; None takes standard output.
         option: What names a store, for what is told of an interruption.
+        planned: Whether its plan was shown, which tells what is finished.
 
     Returns:
         Its ``computed`` counts what this call trained, without what other processes did meanwhile.
@@ -66,12 +68,19 @@ def run(
         raise SpecError("this run cannot be", [f"jobs is {jobs!r}, which is not 1 or more"])
     resolve_device(experiment.device)
     console = console or Console()
-    if fresh and store is not None and (kept_as := moved_aside(absolute(store))):
-        console.line(f"starting anew; what was in {absolute(store)} is kept as {kept_as}")
-    kept = Store.open(store, experiment.to_dict(), experiment.fingerprint())
+    path = None if store is None else absolute(store)
+    if fresh and path and (kept_as := moved_aside(path)):
+        console.line(f"starting anew; what was in {path} is kept as {kept_as}")
+    new_folder = path and not path.parent.exists()
+    kept = Store.open(path, experiment.to_dict(), experiment.fingerprint())
+    if path and new_folder:  # its name may be mistyped
+        console.line(f"made the folder {path.parent}")
     trials = experiment.trials
     kept.add(trials)
-    _Run(experiment, trials, kept, jobs or cores(), console, option).go_on()
+    made = _Run(experiment, trials, kept, jobs or cores(), console, option)
+    if not planned:
+        made.tell_of_finished()
+    made.go_on()
     finished = kept.finished([trial.key for trial in trials])
     return Result(kept.document, finished, experiment, kept.finished_here())
 
@@ -85,7 +94,7 @@ def moved_aside(path: Path) -> Path | None:
     Raises:
         SecchiError: A process is at work on it, or it is no store.
     """
-    if not path.exists() or path.stat().st_size == 0:  # nothing was kept before a kill
+    if nothing_in(path):
         return None
     # Reading it also brings a change that a killed process left half written to its end, which
     # the file could not be renamed without.
@@ -122,10 +131,13 @@ class _Run:
         self._beside = 0
         self._waits_for: list[str] = []
 
-    def go_on(self) -> None:
-        """Train until every trial is finished, here or by another process."""
+    def tell_of_finished(self) -> None:
+        """Say what an earlier run has done, where one has."""
         if done := self._finished():
             self._console.line(f"{self._of_all(done)} finished before, in {self._store.path}")
+
+    def go_on(self) -> None:
+        """Train until every trial is finished, here or by another process."""
         try:
             with self._store.working(), self._console.progress("training", "networks") as show:
                 while (done := self._finished()) < len(self._trials):

@@ -25,10 +25,25 @@ def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]
     factors = [f"what varies is {_told(new)} and was {_told(old)}"] if set(old) != set(new) else []
     values = [
         _ROWS if name == "data.fingerprint" else f"{name} is {_short(now)} and was {_short(before)}"
-        for name, before, now in _differing(kept, wanted)
-        if name.split(".")[0] not in EXTENDED and name.rpartition(".")[2] not in {*old} & {*new}
+        for name, before, now in _differing(*_comparable(kept, wanted))
+        if name.split(".")[0] not in EXTENDED
+        and not name.startswith(_FOLLOWING)
+        and name.rpartition(".")[2] not in {*old} & {*new}
     ]
     return [*factors, *values] or [_OWN]
+
+
+def _comparable(
+    one: Mapping[str, Any], other: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Two experiments; where one is on a table and one on made-up rows, their data by its name."""
+    made, made_too = ("made" in each.get("data", {}) for each in (one, other))
+    return (one, other) if made == made_too else (_with_name(one), _with_name(other))
+
+
+def _with_name(experiment: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = experiment["data"]
+    return {**experiment, "data": data.get("made", data)["name"]}
 
 
 def _differing(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -50,6 +65,9 @@ def _short(value: Any) -> str:
 def _told(names: Sequence[str]) -> str:
     return ", ".join(names) or "nothing"
 
+
+_FOLLOWING = ("data.name", "data.rows")
+"""Of a table, what is another where its rows are others, or says nothing of them."""
 
 _ROWS = "the rows of the data are others"
 

@@ -46,7 +46,7 @@ def members_that_fit(
             if members:
                 break
             raise
-        total += _FLOAT * member.training.epochs * (_LOSSES + len(experiment.metrics))
+        total += _FLOAT * member.training.epochs * (_LOSSES + len(experiment.measured))
         if id(member.table) not in seen:
             seen.add(id(member.table))
             total += member.table.nbytes

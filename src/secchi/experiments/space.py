@@ -1,169 +1,29 @@
 """What varies in an experiment, and the settings that follow from it.
 
-A factor has values of its own: a list, such as :func:`linspace` or :func:`logspace` make, or a
-range that a design draws from, as :func:`uniform` is. It can also depend on other factors: a plain
-function gives its one value, :func:`nested` its list of values.
+A factor has values of its own, as :mod:`secchi.experiments.factor_values` makes them: a list, or a
+range that a design draws from. It can also depend on other factors: a plain function gives its one
+value, :func:`secchi.experiments.factor_values.nested` its list of values.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from secchi.data.label_values import plain
 from secchi.errors import SpecError, did_you_mean
+from secchi.experiments.factor_values import Nested, Range
 from secchi.experiments.settings import Setting, canonical, choices, plain_value, told
 from secchi.seeding import stream
-from secchi.values import is_number, is_whole
+from secchi.values import is_whole
 
 DESIGNS = ("grid", "one_at_a_time", "random", "latin_hypercube")
 """How settings are chosen; :class:`Space` tells what each does."""
 
-_WHAT = "these factors cannot be varied"
+WHAT = "these factors cannot be varied"
 _DRAWN = ("random", "latin_hypercube")
 _MOST_SETTINGS = 1_000_000
-
-
-# ---------------------------------------------------------------- lists of values
-
-
-def linspace(low: float, high: float, number: int) -> list[float]:
-    """Numbers with equal distances, both ends among them.
-
-    As ``numpy.linspace``, rounded to 15 digits of the larger end, so that 0.3 is 0.3.
-
-    Raises:
-        SpecError: With every fault.
-
-    >>> linspace(0, 0.9, 4)
-    [0.0, 0.3, 0.6, 0.9]
-    """
-    _refuse("linspace", low, high, number, above=-math.inf)
-    digits = 14 - math.floor(math.log10(max(abs(low), abs(high))))
-    between = [round(value, digits) for value in np.linspace(low, high, number).tolist()[1:-1]]
-    return [float(low), *between, float(high)]
-
-
-def logspace(low: float, high: float, number: int) -> list[float]:
-    """Numbers with equal ratios, both ends among them: from ``low`` itself, not from 10 ** low.
-
-    As ``numpy.geomspace``, rounded to 15 significant digits.
-
-    Raises:
-        SpecError: With every fault.
-
-    >>> logspace(1e-4, 1, 5)
-    [0.0001, 0.001, 0.01, 0.1, 1.0]
-    """
-    _refuse("logspace", low, high, number, above=0)
-    between = [float(f"{value:.15g}") for value in np.geomspace(low, high, number).tolist()[1:-1]]
-    return [float(low), *between, float(high)]
-
-
-def powers_of_two(low: int, high: int) -> list[int]:
-    """The powers of two from ``low`` to ``high``, both included.
-
-    Raises:
-        SpecError: Ends that are no whole numbers from 1 on, or no power of two between them.
-
-    >>> powers_of_two(8, 128)
-    [8, 16, 32, 64, 128]
-    """
-    ends = (low, high)
-    faults = [f"{end!r} is not a whole number from 1 on" for end in ends if not _is_count(end)]
-    if faults:
-        raise SpecError("these powers of two cannot be", faults)
-    exponents = range((int(low) - 1).bit_length(), int(high).bit_length())
-    if not exponents:
-        raise SpecError("these powers of two cannot be", [f"there is none from {low} to {high}"])
-    return [2**exponent for exponent in exponents]
-
-
-# ---------------------------------------------------------------- ranges to draw from
-
-
-class Range(NamedTuple):
-    """A range of values, for designs that draw.
-
-    Attributes:
-        kind: ``"uniform"``, ``"log_uniform"`` or ``"integers"``.
-        low: Its lower end.
-        high: Its upper end; of integers it is among them.
-    """
-
-    kind: str
-    low: float
-    high: float
-
-    def at(self, share: float) -> float:
-        """The value below which this share of the range lies, 0 <= share < 1.
-
-        >>> uniform(0, 10).at(0.5), log_uniform(1e-4, 1).at(0.5), integers(1, 6).at(0.5)
-        (5.0, 0.01, 4)
-        """
-        if self.kind == "integers":
-            return min(int(self.low) + int(share * (self.high - self.low + 1)), int(self.high))
-        if self.kind == "uniform":
-            value = self.low + share * (self.high - self.low)
-        else:
-            value = math.exp((1 - share) * math.log(self.low) + share * math.log(self.high))
-        return min(max(float(f"{value:.15g}"), self.low), self.high)
-
-
-def uniform(low: float, high: float) -> Range:
-    """Every number from ``low`` to ``high`` alike.
-
-    Raises:
-        SpecError: With every fault.
-    """
-    _refuse("uniform", low, high)
-    return Range("uniform", float(low), float(high))
-
-
-def log_uniform(low: float, high: float) -> Range:
-    """Numbers from ``low`` to ``high`` whose logarithms are all alike, as suits rates.
-
-    Raises:
-        SpecError: With every fault.
-    """
-    _refuse("log_uniform", low, high, above=0)
-    return Range("log_uniform", float(low), float(high))
-
-
-def integers(low: int, high: int) -> Range:
-    """Every whole number from ``low`` to ``high`` alike, both included.
-
-    Raises:
-        SpecError: With every fault.
-    """
-    _refuse("integers", low, high)
-    if faults := [f"{end!r} is no whole number" for end in (low, high) if not is_whole(end)]:
-        raise SpecError("integers cannot be", faults)
-    return Range("integers", int(low), int(high))
-
-
-class Nested(NamedTuple):
-    """A factor whose list of values depends on the factors before it; see :func:`nested`."""
-
-    values: Callable[[Setting], Iterable[Any]]
-
-
-def nested(values: Callable[[Setting], Iterable[Any]]) -> Nested:
-    """A factor whose list of values depends on those that were given before it.
-
-    Args:
-        values: Called with the setting so far; gives the list.
-
-    >>> vary = {"depth": [1, 2], "width": nested(lambda s: [4, 8] if s["depth"] == 1 else [4])}
-    >>> [(each["depth"], each["width"]) for each in Space(vary).settings]
-    [(1, 4), (1, 8), (2, 4)]
-    """
-    return Nested(values)
-
-
-# ---------------------------------------------------------------- settings
 
 
 class Space:
@@ -182,8 +42,8 @@ class Space:
     than samples, and ``dropped`` says by how many.
 
     A function as a factor gives its value, whatever that is, a list too; it is called with the
-    setting after all other factors have theirs, in the order given. :func:`nested` gives a list of
-    values to choose from.
+    setting after all other factors have theirs, in the order given. One that
+    :func:`secchi.experiments.factor_values.nested` makes gives a list of values to choose from.
 
     Args:
         vary: What each factor can be, by its name: a list, a range, a function, or nested.
@@ -200,6 +60,7 @@ class Space:
     Raises:
         SpecError: With every fault at once.
 
+    >>> from secchi.experiments.factor_values import log_uniform, logspace, uniform
     >>> space = Space({"lr": logspace(1e-3, 0.1, 3), "weight_decay": lambda s: s["lr"] / 10})
     >>> space.settings[0]
     {'lr': 0.001, 'weight_decay': 0.0001}
@@ -232,7 +93,7 @@ random and latin_hypercube take, not grid; depth has no values
             if design == "one_at_a_time" and not _depends(given) and name not in base:
                 faults.append(f"{name} has no value at the base, which one_at_a_time needs")
         if faults:
-            raise SpecError(_WHAT, faults)
+            raise SpecError(WHAT, faults)
         self.design = design
         self._samples = samples or 0
         self._base = {name: plain(base[name]) for name in vary if name in base}
@@ -258,7 +119,7 @@ random and latin_hypercube take, not grid; depth has no values
             ]
             if len(settings) > _MOST_SETTINGS:
                 fault = f"they make more than {_MOST_SETTINGS:,} settings; random draws fewer"
-                raise SpecError(_WHAT, [fault])
+                raise SpecError(WHAT, [fault])
         return settings
 
     def _one_at_a_time(self) -> list[Setting]:
@@ -314,7 +175,7 @@ random and latin_hypercube take, not grid; depth has no values
             return tuple(factor)
         values, faults = choices(name, _called(name, factor.values, setting))
         if faults:
-            raise SpecError(_WHAT, [f"{fault}, for {told(setting)}" for fault in faults])
+            raise SpecError(WHAT, [f"{fault}, for {told(setting)}" for fault in faults])
         return values
 
     def _completed(self, setting: Setting) -> Setting:
@@ -323,7 +184,7 @@ random and latin_hypercube take, not grid; depth has no values
             if _depends(factor):
                 value, fault = plain_value(_called(name, factor, setting))
                 if fault:
-                    raise SpecError(_WHAT, [f"{name} {fault}, for {told(setting)}"])
+                    raise SpecError(WHAT, [f"{name} {fault}, for {told(setting)}"])
                 setting = {**setting, name: value}
         return {name: setting[name] for name in self.vary}
 
@@ -348,11 +209,11 @@ def _called(name: str, function: Callable[[Setting], Any], setting: Setting) -> 
         missing = str(error.args[0]) if error.args else ""
         hint = did_you_mean(missing, setting)
         fault = f"the function of {name} asks for {missing!r}, which no factor before it is{hint}"
-        raise SpecError(_WHAT, [fault]) from error
+        raise SpecError(WHAT, [fault]) from error
     except Exception as error:  # a function of one's own can raise anything
         raised = f"{type(error).__name__}: {error}"
         fault = f"the function of {name} fails with {raised}, for {told(setting)}"
-        raise SpecError(_WHAT, [fault]) from error
+        raise SpecError(WHAT, [fault]) from error
 
 
 def _design_faults(design: Any, samples: Any) -> list[str]:
@@ -364,25 +225,6 @@ def _design_faults(design: Any, samples: Any) -> list[str]:
         return [] if samples is None else [f"samples are for {drawn} designs, not for {design}"]
     if samples is None:
         return [f"samples says how many settings a {design} design has, and is not given"]
-    return [] if _is_count(samples) else [f"samples is {samples!r}, not a whole number from 1 on"]
-
-
-def _is_count(value: Any) -> bool:
-    return is_whole(value) and value >= 1
-
-
-def _refuse(what: str, low: Any, high: Any, number: Any = 2, *, above: float = -math.inf) -> None:
-    """Refuse ends, and a number of values, that cannot be."""
-    ends = {"low": low, "high": high}
-    words = f"a number above {above:g}" if math.isfinite(above) else "a number"
-    faults = [
-        f"{name} is {end!r}, which is not {words}"
-        for name, end in ends.items()
-        if not (is_number(end) and end > above)
-    ]
-    if not faults and low >= high:
-        faults.append(f"low is {low!r}, which is not below high, {high!r}")
-    if not (is_whole(number) and number >= 2):
-        faults.append(f"number is {number!r}, which is not a whole number from 2 on")
-    if faults:
-        raise SpecError(f"{what} cannot be", faults)
+    if is_whole(samples) and samples >= 1:
+        return []
+    return [f"samples is {samples!r}, not a whole number from 1 on"]

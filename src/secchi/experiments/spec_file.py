@@ -31,9 +31,7 @@ be that, as TOML has no word for it. What is left out is as in Python.
 """
 
 import dataclasses
-import json
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,6 +42,7 @@ from secchi.data.splitting import Splitting
 from secchi.data.synthetic import SYNTHETIC, Synthetic
 from secchi.data.table import TableData
 from secchi.errors import DataError, SpecError, did_you_mean
+from secchi.experiments.as_toml import table_of
 from secchi.experiments.data_keys import faults_of_types
 from secchi.experiments.experiment import TRAINING, Experiment
 from secchi.experiments.forms import is_function, read, written
@@ -157,11 +156,7 @@ def write_spec(experiment: Experiment, path: str | os.PathLike[str]) -> None:
     }
     if faults:
         raise SpecError(f"{path} cannot hold this experiment", faults)
-    parts = [
-        "\n".join([f"[{name}]", *(f"{_key(key)} = {_toml(each)}" for key, each in table.items())])
-        for name, table in tables.items()
-        if table is not None
-    ]
+    parts = [table_of(name, table) for name, table in tables.items() if table is not None]
     write_text(path, "\n\n".join(parts) + "\n")
 
 
@@ -340,18 +335,3 @@ def _experiment_table(experiment: Experiment) -> dict[str, Any] | None:
 def _other(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
     """Those that are not the usual ones."""
     return {name: value for name, value in values.items() if value != usual[name]}
-
-
-def _toml(value: Any) -> str:
-    """A plain value as TOML."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(key)} = {_toml(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    # JSON's texts are TOML's, but for one character that TOML wants escaped.
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
-    return text.replace("\x7f", "\\u007f")
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)

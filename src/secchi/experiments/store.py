@@ -112,6 +112,32 @@ class Store:
             (document,) = rows.execute("SELECT document FROM experiment").fetchone()
         return cls(file, json.loads(document))
 
+    @classmethod
+    def finished_in(
+        cls, path: str | os.PathLike[str], document: Mapping[str, Any], fingerprint: str
+    ) -> frozenset[str]:
+        """The keys of the trials that a file has finished; none where there is no file yet.
+
+        Args:
+            path: The file, which is only read.
+            document: As for :meth:`open`.
+            fingerprint: Likewise.
+
+        Raises:
+            SecchiError: As by :meth:`open`.
+        """
+        path = absolute(path)
+        if nothing_in(path):
+            return frozenset()
+        store = cls.read(path)
+        with store._file.reading() as rows:
+            (kept,) = rows.execute("SELECT fingerprint FROM experiment").fetchone()
+            keys = rows.execute("SELECT key FROM trials WHERE state = 'finished'").fetchall()
+        if kept != fingerprint:
+            wanted = json.loads(json.dumps(document))
+            raise SecchiError(_other_experiment(path, store.document, wanted))
+        return frozenset(key for (key,) in keys)
+
     def add(self, trials: Sequence[Trial]) -> None:
         """Note the trials that the experiment has now; those that it had before stay in the file.
 
@@ -295,6 +321,11 @@ class Store:
 def absolute(path: str | os.PathLike[str]) -> Path:
     """Where a store is, whatever folder the process goes to."""
     return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def nothing_in(path: Path) -> bool:
+    """Whether there is no file, or none in which anything was kept before a kill."""
+    return not path.exists() or path.stat().st_size == 0
 
 
 def _marks(number: int) -> str:

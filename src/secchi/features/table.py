@@ -11,6 +11,7 @@ from secchi.data.images import ImageData
 from secchi.data.looks import keys_of_digests
 from secchi.data.splits import TRAIN, VALID, Parts, assign, folds
 from secchi.data.task import Labels, Task
+from secchi.data.units import units_of
 from secchi.errors import DataError, did_you_mean
 from secchi.features.cache import FeatureTable
 from secchi.features.extract import Extraction
@@ -27,6 +28,11 @@ class Pictures(Protocol):
     @property
     def labels(self) -> Labels | None:
         """What is true of each picture; None where nothing is known."""
+        ...
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Pictures of one number belong together; -1 is no group."""
         ...
 
 
@@ -107,8 +113,8 @@ class FeatureData:
     def resplit(self, seed: int | None = None, repeat: int = 0) -> "FeatureData":
         """The same pictures, parted anew into training and validation, in the same shares.
 
-        Classes are in the same shares too, equal pictures are never parted, and a test set stays as
-        it is. What else belongs together, such as pictures of one patient, is not known here.
+        Classes are in the same shares too, equal pictures and those of a group are never parted,
+        and a test set stays as it is.
 
         Args:
             seed: Another seed parts otherwise; None keeps it.
@@ -117,34 +123,48 @@ class FeatureData:
         seed = self.seed if seed is None else seed
         both = self._both()
         share = len(self._pictures("valid").digests) / len(both.digests)
-        keys, classes = keys_of_digests(both.digests), classes_of(both.labels)
-        part = assign(keys, valid=share, labels=classes, seed=seed, repeat=repeat)
+        part = assign(
+            keys_of_digests(both.digests),
+            valid=share,
+            labels=classes_of(both.labels),
+            groups=both.groups,
+            seed=seed,
+            repeat=repeat,
+        )
         return self._parted(both, part, seed)
 
     def folds(self, k: int = 5) -> "Iterator[FeatureData]":
         """The same pictures k times, each validating once.
 
-        Classes are in the same shares in every fold, equal pictures are never parted, and a test
-        set stays out of all of them. What else belongs together is not known here.
+        Classes are in the same shares in every fold, equal pictures and those of a group are never
+        parted, and a test set stays out of all of them.
 
         Args:
             k: How many folds, two or more.
 
         Raises:
-            DataError: More folds than pictures, or than pictures of a class.
+            DataError: More folds than pictures or groups, or than those of a class.
         """
         both = self._both()
         keys, classes = keys_of_digests(both.digests), classes_of(both.labels)
-        for part in folds(keys, k, labels=classes, seed=self.seed):
+        for part in folds(keys, k, labels=classes, groups=both.groups, seed=self.seed):
             yield self._parted(both, part, self.seed)
 
     def fingerprint(self) -> str:
-        """A digest of which pictures stand in which split, and of what computed their features."""
+        """A digest of which pictures stand in which split, and of what computed their features.
+
+        Where there are groups, also of which pictures belong together: the folds follow from it.
+        """
         joint = hashlib.sha256(f"{self.body} {self._extraction.runtime}".encode())
         for name, split in self._splits.items():
             joint.update(name.encode())
             for digest in sorted(split.digests):
                 joint.update(digest)
+        digests, groups = self._digests(), self._groups()
+        if (groups >= 0).any():
+            keys = keys_of_digests(digests)
+            units = units_of(keys, None, groups, together=True)
+            joint.update(units.names[units.of][np.argsort(keys)].tobytes())
         return joint.hexdigest()
 
     def __repr__(self) -> str:
@@ -160,8 +180,14 @@ class FeatureData:
 
     def _both(self) -> "_Known":
         """The pictures that train and those that validate, behind each other."""
-        digests = [*self._pictures("train").digests, *self._pictures("valid").digests]
-        return _Known(digests, _joined(self.labels("train"), self.labels("valid")))
+        labels = _joined(self.labels("train"), self.labels("valid"))
+        return _Known(self._digests(), labels, self._groups())
+
+    def _digests(self) -> list[bytes]:
+        return [*self._pictures("train").digests, *self._pictures("valid").digests]
+
+    def _groups(self) -> NDArray[np.int64]:
+        return np.concatenate([self._pictures(name).groups for name in ("train", "valid")])
 
     def _parted(self, both: "_Known", part: Parts, seed: int) -> "FeatureData":
         train, valid = (both.take(np.flatnonzero(part == each)) for each in (TRAIN, VALID))
@@ -174,9 +200,11 @@ class _Known(NamedTuple):
 
     digests: Sequence[bytes]
     labels: Labels
+    groups: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.intp]) -> "_Known":
-        return _Known([self.digests[row] for row in rows], self.labels.take(rows))
+        digests = [self.digests[row] for row in rows]
+        return _Known(digests, self.labels.take(rows), self.groups[rows])
 
 
 def classes_of(labels: Labels) -> NDArray[np.int64] | None:

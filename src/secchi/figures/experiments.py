@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from secchi.figures.factors import number_axis
 from secchi.figures.style import FONT, FRAME, MISS, SERIES
 
 _WRITTEN = 10
@@ -30,7 +33,8 @@ def factor_grid(
 
     Args:
         values: The means, (rows, columns), rows from the bottom up; NaN is grey.
-        failed: The share of trials that failed, likewise.
+        failed: The share of trials that failed, likewise; NaN, where there was no trial, is
+            hatched.
         sides: The values of both factors, of the rows and of the columns.
         factors: What they are of.
         measure: What the means are of.
@@ -40,17 +44,19 @@ def factor_grid(
     >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
     ('width', 'depth')
     """
-    panels = [(values, measure, "viridis")]
-    if np.nanmax(failed, initial=0.0) > 0:
-        panels.append((failed, "share of trials that failed", "magma_r"))
+    panels = _panels(values, failed, measure)
     height = min(max(2.8, 0.35 * len(sides[0]) + 1.4), 7.0)
     figure = Figure(figsize=(5.6 * len(panels), height), layout="constrained")
+    untried = np.isnan(failed)
+    notes = [f"hatched: no trial ({untried.sum():,} of {untried.size:,})"] if untried.any() else []
+    notes += ["grey: no mean"] if (np.isnan(values) & ~untried).any() else []
     for place, (grid, name, colors) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
         axes.set_facecolor(FRAME)
+        axes.set_title("" if place else "; ".join(notes), fontsize=FONT - 1, loc="left")
         image = axes.imshow(grid, cmap=colors, origin="lower", aspect="auto")
-        bar = figure.colorbar(image, ax=axes)
-        bar.set_label(name, fontsize=FONT)
+        figure.colorbar(image, ax=axes).set_label(name, fontsize=FONT)
+        _hatch(axes, untried)
         if grid.shape[1] <= _WRITTEN:
             _write(axes, grid)
         for axis, side, factor in zip((axes.yaxis, axes.xaxis), sides, factors, strict=True):
@@ -59,6 +65,56 @@ def factor_grid(
             axis.set_label_text(factor, fontsize=FONT, parse_math=False)
         if max(map(len, sides[1]), default=0) * min(len(sides[1]), _TICKS) > 50:
             axes.tick_params(axis="x", rotation=60)
+    return figure
+
+
+def factor_points(
+    at: tuple[Array, Array],
+    values: Array,
+    failed: Array,
+    factors: tuple[str, str],
+    measure: str,
+    note: str,
+) -> Figure:
+    """Means over two factors as coloured points, where a map would be mostly holes.
+
+    Args:
+        at: Where each point is, the values of both factors, from bottom to top and from left to
+            right, (points,) each.
+        values: The means, (points,); NaN is a cross.
+        failed: The share of trials that failed, (points,).
+        factors: What they are of, in the same order.
+        measure: What the means are of.
+        note: Stands above.
+
+    >>> at = np.array([0.1, 0.2]), np.array([4.0, 9.0])
+    >>> figure = factor_points(at, np.ones(2), np.zeros(2), ("lr", "width"), "accuracy", "")
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+    ('width', 'lr')
+    """
+    panels = _panels(values, failed, measure)
+    figure = Figure(figsize=(5.6 * len(panels), 4.0), layout="constrained")
+    for place, (numbers, name, colors) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), place + 1)
+        there = np.isfinite(numbers)
+        points = axes.scatter(
+            at[1][there],
+            at[0][there],
+            c=numbers[there],
+            cmap=colors,
+            s=60,
+            edgecolor="black",
+            linewidth=0.5,
+        )
+        figure.colorbar(points, ax=axes).set_label(name, fontsize=FONT)
+        axes.plot(at[1][~there], at[0][~there], "x", color="black", markersize=6)
+        for axis, side, factor in zip((axes.yaxis, axes.xaxis), at, factors, strict=True):
+            axis.set_label_text(factor, fontsize=FONT, parse_math=False)
+            number_axis(axis, side)
+        cross = "; cross: no mean" if np.isnan(values).any() else ""
+        axes.set_title("" if place else note + cross, fontsize=FONT - 1, loc="left")
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
     return figure
 
 
@@ -159,6 +215,22 @@ def replayed_curves(
     axes.grid(alpha=0.3)
     axes.legend(fontsize=FONT - 1)
     return figure
+
+
+def _panels(values: Array, failed: Array, measure: str) -> list[tuple[Array, str, str]]:
+    """What stands beside each other, its name and its colours: means, and failures if there are."""
+    panels = [(values, measure, "viridis")]
+    if np.nanmax(failed, initial=0.0) > 0:
+        panels.append((failed, "share of trials that failed", "magma_r"))
+    return panels
+
+
+def _hatch(axes: Axes, cells: NDArray[np.bool_]) -> None:
+    """Mark cells of a map as empty."""
+    squares = [Rectangle((x - 0.5, y - 0.5), 1, 1) for y, x in np.argwhere(cells)]
+    axes.add_collection(
+        PatchCollection(squares, facecolor="white", edgecolor=FRAME, hatch="////", linewidth=0)
+    )
 
 
 def _write(axes: Axes, grid: Array) -> None:

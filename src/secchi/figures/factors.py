@@ -1,16 +1,18 @@
 """What a factor does: means with intervals against its values, or by epoch."""
 
+import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from secchi.figures.lines import Line, cut_of
 from secchi.figures.style import FONT, MARKS, line_colors
 
 _NAMED = 10
@@ -28,29 +30,13 @@ _MARKED = 30
 _WIDE = 100.0
 """Means of which the largest is so many times the least stand on a logarithmic axis."""
 
+_FAINT = 0.3
+"""How strong a line is that goes far beyond a cut axis."""
+
+_NOTE = 66
+"""Characters of a note in one line."""
+
 Array = NDArray[np.float64]
-
-
-class Line(NamedTuple):
-    """One line with its intervals, each (points,); NaN where there is nothing to draw.
-
-    Attributes:
-        name: In the legend; nothing for one line alone.
-        mean: The line.
-        low: The lower ends of the intervals.
-        high: The upper ends.
-        failed: The share of trials that failed.
-        whole: Whether each point is of all repeats; the line is dotted where not.
-        value: What the colour stands for, where it is a number.
-    """
-
-    name: str
-    mean: Array
-    low: Array
-    high: Array
-    failed: Array | None = None
-    whole: NDArray[np.bool_] | None = None
-    value: float | None = None
 
 
 def factor_means(
@@ -106,7 +92,7 @@ def factor_means(
     if words:
         _words(last, [str(value) for value in values])
     else:
-        _numbers(last, places)
+        number_axis(last.xaxis, places)
     _finish(figure, above, below, lines, measure, colors, note)
     last.set_xlabel(factor, fontsize=FONT, parse_math=False)
     return figure
@@ -135,20 +121,41 @@ def factor_shares(
     return figure
 
 
-def factor_curves(lines: Sequence[Line], measure: str, colors: str = "", note: str = "") -> Figure:
-    """Means with their intervals by epoch, dotted where some repeats have ended.
+def factor_curves(
+    lines: Sequence[Line], measure: str, colors: str = "", note: str = "", cut: bool = False
+) -> Figure:
+    """Means with their intervals by epoch, dotted where some repeats have ended, which is noted.
 
     Arguments as of :func:`factor_means`; the points of a line are its epochs.
+
+    Args:
+        lines: See there.
+        measure: Likewise.
+        colors: Likewise.
+        note: Likewise.
+        cut: Whether the axis leaves out what would flatten the rest, such as the first epochs or a
+            training that all but diverges (that one is faint), and notes how far it goes. For what
+            can be below zero, so that no logarithmic axis holds it.
 
     >>> line = Line("", np.ones(3), np.zeros(3), np.full(3, 2.0))
     >>> factor_curves([line], "validation loss").axes[0].get_xlabel()
     'epoch'
     """
     figure, axes, _ = _panels([])
-    for line, color, mark in zip(lines, line_colors(len(lines)), _marks(lines), strict=True):
-        _band(axes, np.arange(len(line.mean), dtype=np.float64), line, color, mark)
+    notes = [note] if note else []
+    if any(line.parts[1].any() for line in lines):
+        notes.append("dotted where some trials have ended")
+    strong = [True] * len(lines)
+    if cut and (found := cut_of(lines)):
+        axes.set_ylim(found.low, found.high)
+        notes.append(found.note)
+        strong = found.matter
+    looks = zip(lines, line_colors(len(lines)), _marks(lines), strong, strict=True)
+    for line, color, mark, is_strong in looks:
+        at = np.arange(len(line.mean), dtype=np.float64)
+        _band(axes, at, line, color, mark, 1.0 if is_strong else _FAINT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _finish(figure, axes, None, lines, measure, colors, note)
+    _finish(figure, axes, None, lines, measure, colors, "; ".join(notes))
     axes.set_xlabel("epoch", fontsize=FONT)
     return figure
 
@@ -179,26 +186,26 @@ def _panels(lines: Sequence[Line]) -> tuple[Figure, Axes, Axes | None]:
     return figure, above, below
 
 
-def _band(axes: Axes, at: Array, line: Line, color: str, mark: str) -> None:
+def _band(axes: Axes, at: Array, line: Line, color: str, mark: str, strength: float = 1.0) -> None:
     """A line with its intervals as a band."""
-    there = np.isfinite(line.mean)
-    whole = there if line.whole is None else there & line.whole
+    whole, dotted = line.parts
     axes.plot(
         at,
         np.where(whole, line.mean, np.nan),
         color=color,
+        alpha=strength,
         linewidth=1.5,
-        marker=mark if there.sum() <= _MARKED else "",
+        marker=mark if np.isfinite(line.mean).sum() <= _MARKED else "",
         markersize=4,
         label=line.name,
     )
-    if (there & ~whole).any():
+    if dotted.any():
         # One point of the solid part belongs to both, so that they join.
-        rest = there & ~(whole & np.append(whole[1:], True))
-        axes.plot(at, np.where(rest, line.mean, np.nan), color=color, linewidth=1.5, linestyle=":")
-    axes.fill_between(
-        at, line.low, line.high, color=color, alpha=0.2 if mark else 0.07, linewidth=0
-    )
+        rest = dotted | whole & ~np.append(whole[1:], True)
+        dots = np.where(rest, line.mean, np.nan)
+        axes.plot(at, dots, color=color, alpha=strength, linewidth=1.5, linestyle=":")
+    shade = strength * (0.2 if mark else 0.07)
+    axes.fill_between(at, line.low, line.high, color=color, alpha=shade, linewidth=0)
 
 
 def _finish(
@@ -218,7 +225,7 @@ def _finish(
         below.set_ylabel("share failed", fontsize=FONT)
         below.set_ylim(-0.08, 1.08)
         below.grid(alpha=0.3)
-    above.set_title(note, fontsize=FONT - 1, loc="left")
+    above.set_title(textwrap.fill(note, _NOTE), fontsize=FONT - 1, loc="left")
     if len(lines) > _NAMED and all(line.value is not None for line in lines):
         _color_bar(figure, above, [float(line.value or 0.0) for line in lines], colors)
     elif len(lines) > 1:
@@ -255,15 +262,19 @@ def _marks(lines: Sequence[Line]) -> list[str]:
     return [MARKS[number % len(MARKS)] for number in range(len(lines))]
 
 
-def _numbers(axes: Axes, values: Array) -> None:
-    """Numbers below an axis; few of them that lie far enough apart are its ticks."""
+def number_axis(axis: Axis, values: Array) -> None:
+    """Let an axis be of some numbers: logarithmic where they are spaced so.
+
+    Few of them that lie far enough apart are its ticks.
+    """
+    values = np.unique(values)
     log = log_spaced(values)
     if log:
-        axes.set_xscale("log")
-    steps = np.diff(np.sort(np.log(values) if log else values))
+        (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
+    steps = np.diff(np.log(values) if log else values)
     if len(steps) and len(values) <= _VALUES and steps.min() > 0.5 * steps.mean():
-        axes.set_xticks(values, [f"{value:.4g}" for value in values])
-        axes.minorticks_off()
+        axis.set_ticks(values, [f"{value:.4g}" for value in values])
+        axis.set_minor_locator(NullLocator())
 
 
 def _words(axes: Axes, words: list[str]) -> None:

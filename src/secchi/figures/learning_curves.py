@@ -37,6 +37,7 @@ def learning_curve(
     law: Law,
     names: tuple[str, str],
     note: str,
+    cut_short: int = 0,
 ) -> Figure:
     """Mean errors with their intervals, those of each repeat, and the law that they follow.
 
@@ -47,6 +48,7 @@ def learning_curve(
         law: What they follow; solid as far as was measured, and dashed beyond.
         names: What sizes and errors are, with the unit.
         note: Stands above.
+        cut_short: At how many sizes, from the first on, training ended too early; they are open.
 
     >>> ends = (np.ones(2), np.zeros(2), np.full(2, 2.0))
     >>> law = Law(np.array([1.0, 2.0, 4.0]), np.ones(3), np.zeros(3), np.ones(3), 2.0)
@@ -63,7 +65,21 @@ def learning_curve(
     reach = np.nan_to_num(np.stack([mean - low, high - mean]))
     has_ends = bool(np.isfinite(low).any())
     interval = ", 95 % interval" if has_ends else ""
-    axes.errorbar(sizes, mean, reach, fmt="o", color=SERIES[0], capsize=3, label=f"mean{interval}")
+    for part, fill, end in (
+        (slice(0, cut_short), "white", "; loss still falling"),
+        (slice(cut_short, None), SERIES[0], ""),
+    ):
+        if len(sizes[part]):
+            axes.errorbar(
+                sizes[part],
+                mean[part],
+                reach[:, part],
+                fmt="o",
+                color=SERIES[0],
+                markerfacecolor=fill,
+                capsize=3,
+                label=f"mean{interval}{end}",
+            )
     for here, line, label in (
         (law.sizes <= law.largest, "-", f"power law{interval}"),
         (law.sizes >= law.largest, "--", "forecast"),

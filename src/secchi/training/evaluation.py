@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from secchi.data.task import Kind, Labels
+from secchi.data.task import Kind, Labels, Target, Task
 from secchi.models.heads import log_probabilities
 from secchi.training.execution import ON_CPU, Execution, convolves, threads, threads_for
 from secchi.training.losses import TaskLoss, weighted_mean
@@ -124,7 +124,6 @@ def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, 
         metrics: Names for :func:`secchi.training.metrics.metric`; of several targets each has those
             that suit it.
     """
-    several = len(labels.task.targets) > 1
     scores: dict[str, float] = {}
     for (target, columns), truth in zip(labels.task.columns(), labels.values, strict=True):
         if target.kind is Kind.REGRESSION:
@@ -133,10 +132,26 @@ def score(labels: Labels, outputs: Tensor, metrics: Sequence[str]) -> dict[str, 
             answers = log_probabilities(target, outputs[:, columns]).exp().numpy()
         counted = answers if labels.weights is None else answers[labels.weights > 0]
         finite = bool(np.isfinite(counted).all())
-        for name in metrics:
-            if several and not suits(name, target):
-                continue
-            key = f"{target.name}.{name}" if several else name
+        for key, name in _suiting(labels.task, target, metrics):
             value = metric(name)(target, answers, truth, labels.weights) if finite else np.nan
             scores[key] = float(value)
     return scores
+
+
+def score_names(task: Task, metrics: Sequence[str]) -> list[str]:
+    """The names that :func:`score` gives metrics, in its order.
+
+    >>> score_names(Task.classify(["cat", "dog"]), ["accuracy", "auc"])
+    ['accuracy', 'auc']
+    >>> both = Task((*Task.classify(["cat", "dog"]).targets, *Task.regress("weight").targets))
+    >>> score_names(both, ["accuracy", "mae"])
+    ['class.accuracy', 'weight.mae']
+    """
+    return [key for target in task.targets for key, _ in _suiting(task, target, metrics)]
+
+
+def _suiting(task: Task, target: Target, metrics: Sequence[str]) -> list[tuple[str, str]]:
+    """The metrics of a target: what each is called among those of all targets, and its name."""
+    if len(task.targets) == 1:
+        return [(name, name) for name in metrics]
+    return [(f"{target.name}.{name}", name) for name in metrics if suits(name, target)]

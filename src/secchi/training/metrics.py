@@ -3,6 +3,7 @@
 Accuracy is an average and computed as one; everything else is scikit-learn's.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -21,6 +22,14 @@ for classes, labels and shares, and the numbers themselves for regression."""
 
 LOWER_IS_BETTER = ("loss", "mae", "rmse", "error_rate", "kl")
 """The measures of which less is better; of every other, more is."""
+
+_SHARE = (0.0, 1.0)
+_RANGES = {
+    "r2": (-math.inf, 1.0),
+    "r": (-1.0, 1.0),
+    **dict.fromkeys(("loss", "mae", "rmse", "kl"), (0.0, math.inf)),
+}
+"""Between which ends a measure lies; every other is a share."""
 
 
 def metric(name: str) -> Metric:
@@ -80,6 +89,17 @@ def check_metrics(names: Iterable[str], task: Task) -> None:
             faults += [misfit for misfit in misfits if misfit] if all(misfits) else []
     if faults:
         raise SpecError("these metrics cannot be", faults)
+
+
+def metric_range(name: str) -> tuple[float, float]:
+    """The least and the most that a metric can be, or the loss.
+
+    A loss of one's own may go below zero all the same.
+
+    >>> metric_range("accuracy"), metric_range("r2"), metric_range("mae")
+    ((0.0, 1.0), (-inf, 1.0), (0.0, inf))
+    """
+    return _RANGES.get(name, _SHARE)
 
 
 def suits(name: str, target: Target) -> bool:

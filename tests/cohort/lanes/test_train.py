@@ -91,37 +91,36 @@ MODELS = [MLP([3]), MLP([256]), MLP([5], dropout=0.3)]
 
 @st.composite
 def fields(draw: st.DrawFn) -> dict[str, Any]:
+    momentum, clip = draw(st.sampled_from([(0.0, None), (0.9, 1.0)]))
     return {
         "table": draw(st.integers(0, 1)),
         "model": draw(st.sampled_from(MODELS)),
         "seed": draw(st.integers(0, 1)),
         "lr": draw(st.sampled_from([1e-3, 0.1, 1.0, 1e6])),
-        "momentum": draw(st.sampled_from([0.0, 0.9])),
-        "clip": draw(st.sampled_from([None, 1.0])),
+        "momentum": momentum,
+        "clip": clip,
         "patience": draw(st.sampled_from([None, 1, 3])),
     }
 
 
-def mixture(tables: Any, each: Sequence[dict[str, Any]], precision: str) -> list[Member]:
+def mixture(tables: Any, each: Sequence[dict[str, Any]]) -> list[Member]:
     made = []
     for given_ in each:
         training = {k: v for k, v in given_.items() if k not in ("table", "model")}
-        table = tables(given_["table"], precision)
+        table = tables(given_["table"], "fp32")
         whole = PLAIN.but(batch_size=40, **training)
         made.append(Member(table, given_["model"], whole, given_["seed"]))
     return made
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp64"])
-def test_in_company_a_network_is_what_it_is_by_itself_to_the_bit(
-    tables: Any, precision: str
-) -> None:
+def test_in_company_a_network_is_what_it_is_by_itself_to_the_bit(tables: Any) -> None:
+    """In single precision, as other tests of company are in double, and with twice the lanes."""
     alone: dict[str, Curve] = {}
 
     @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(st.lists(fields(), min_size=2, max_size=2 * LANES, unique_by=str))
+    @given(st.lists(fields(), min_size=2, max_size=4 * LANES, unique_by=str))
     def check(each: list[dict[str, Any]]) -> None:
-        some = mixture(tables, each, precision)
+        some = mixture(tables, each)
         for member, key, curve in zip(
             some, map(str, each), train_lanes(some, ["accuracy"]), strict=True
         ):

@@ -1,9 +1,11 @@
 """From LLVM's intermediate code to functions that can be called."""
 
+import contextlib
 import ctypes
 import functools
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import llvmlite.binding as llvm
@@ -47,6 +49,23 @@ def lanes_of(precision: str) -> int:
     True
     """
     return register_bytes() // (8 if precision == "fp64" else 4)
+
+
+@contextlib.contextmanager
+def all_young() -> Iterator[None]:
+    """Put off the collection of garbage.
+
+    A program is tens of thousands of objects that hold each other. Collected on the way, those that
+    are in use grow old, and all objects of the process are looked at for them, which takes as long
+    as compiling; collected behind it they are all young, which takes no time.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def compiled(module: ir.Module, name: str, parameters: int) -> Callable[..., None]:
