@@ -52,7 +52,7 @@ def lanes_of(precision: str) -> int:
 
 
 @contextlib.contextmanager
-def all_young() -> Iterator[None]:
+def garbage_put_off() -> Iterator[None]:
     """Put off the collection of garbage.
 
     A program is tens of thousands of objects that hold each other. Collected on the way, those that

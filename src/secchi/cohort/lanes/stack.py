@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from secchi.cohort.lanes.compile import all_young, compiled, lanes_of
+from secchi.cohort.lanes.compile import compiled, garbage_put_off, lanes_of
 from secchi.cohort.lanes.formulas import ACTIVATIONS, MEMORIES
 from secchi.cohort.lanes.lanewise import constants, draw_parameters, mask, rates
 from secchi.cohort.lanes.memory import Array, Table, aligned, pointers
@@ -50,7 +50,7 @@ def _compiled(program: Program) -> Callable[..., None]:
 
 @functools.lru_cache(maxsize=64)
 def _compiled_once(program: Program) -> Callable[..., None]:
-    with all_young():
+    with garbage_put_off():
         return compiled(write(program), "train", len(program.tables))
 
 
