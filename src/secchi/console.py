@@ -54,25 +54,25 @@ class Console:
             TextColumn("{task.fields[rate]}"),
         )
         with Progress(*columns, console=screen, transient=True) as bars:
-            task, pace = bars.add_task(title, total=None, rate=""), Pace()
+            task, speed = bars.add_task(title, total=None, rate=""), Speed()
 
             def update(done: int, total: int) -> None:
-                rate = pace.told(done, total, what, time.monotonic())
+                rate = speed.told(done, total, what, time.monotonic())
                 bars.update(task, completed=done, total=total, rate=rate)
 
             yield update
 
 
-class Pace:
+class Speed:
     """How fast something goes on, over the last half minute.
 
     Nothing is said of less than a second and a half: what ends in bursts, as networks do that were
     trained together, goes at no rate within one.
 
-    >>> pace = Pace()
-    >>> [pace.told(done, 100, "rows", at) for done, at in ((0, 0.0), (16, 1.0), (17, 1.001))]
+    >>> speed = Speed()
+    >>> [speed.told(done, 100, "rows", at) for done, at in ((0, 0.0), (16, 1.0), (17, 1.001))]
     ['', '', '']
-    >>> pace.told(40, 100, "rows", 2.0)
+    >>> speed.told(40, 100, "rows", 2.0)
     '20 rows/s, 3 s left'
     """
 

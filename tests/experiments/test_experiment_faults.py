@@ -180,3 +180,26 @@ def test_options_of_made_up_rows() -> None:
         "data_options has seed",
         "data_options has repeat",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"model": "resnet"}, "model is 'resnet', which is no MLP and makes no network"),
+        ({"model": [3]}, "model is [3], which is no MLP and makes no network"),
+        ({"metrics": "accuracy"}, "metrics is 'accuracy', which is no list of names"),
+        ({"metrics": [5]}, "metrics is [5], which is no list of names"),
+        ({"data_options": ["scale"]}, "data_options is ['scale'], which is no mapping"),
+        ({"training": [MLP([8]), MLP([8, 8])]}, "training is a list, which is no Training"),
+    ],
+)
+def test_arguments_of_another_kind_are_told_in_a_line(
+    iris: TableData, given: dict[str, Any], fault: str
+) -> None:
+    assert refused(iris, **given) == (fault,)
+
+
+def test_a_frame_is_told_how_it_becomes_a_table() -> None:
+    (fault,) = refused(load_iris(as_frame=True).frame)
+    assert fault.startswith("data is a DataFrame, which is no TableData")
+    assert fault.endswith("TableData.from_frame makes a table of it")

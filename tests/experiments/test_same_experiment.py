@@ -46,7 +46,9 @@ def test_other_rows_are_said_in_words() -> None:
         {"data": {"fingerprint": digest, "name": digest, "rows": {"train": count}}}
         for digest, count in (("5f", 30), ("60", 40))
     )
-    assert differences(kept, wanted) == ["the rows of the data are others"]
+    assert differences(kept, wanted) == [
+        "the rows of the data, or what is true of them, are others"
+    ]
 
 
 def test_a_table_and_made_up_rows_are_told_by_name_alone() -> None:

@@ -14,7 +14,7 @@ from secchi.experiments.shares import SHARE_SECONDS, Pace, members_that_fit
 class Sized:
     """An experiment whose trials are numbers, of tables of 100 bytes and curves of 3 x 5."""
 
-    metrics = ("accuracy",)
+    measured = ("accuracy",)
 
     def __init__(self, tables: int) -> None:
         self.tables = [SimpleNamespace(nbytes=100) for _ in range(tables)]

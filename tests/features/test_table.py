@@ -95,6 +95,15 @@ def test_a_fingerprint_names_pictures_splits_and_body(make: Make) -> None:
     assert len(set(prints)) == 3
 
 
+def test_a_fingerprint_names_what_is_true_of_pictures(make: Make) -> None:
+    data, weighted, other = make(), make(weights=True), make()
+    train = other._splits["train"]
+    assert isinstance(train, PictureSplit)
+    (truth,) = other.labels("train").values
+    train.unseal(Labels(other.task, (np.where(np.arange(200) == 7, 9 - truth, truth),)))
+    assert len({each.fingerprint() for each in (data, weighted, other)}) == 3
+
+
 def test_folds_validate_each_picture_once_and_leave_the_test_set_alone(make: Make) -> None:
     data = make(weights=True)
     pixels, digits = load_digits(return_X_y=True)

@@ -8,7 +8,7 @@ import typer
 
 from secchi.cli import options
 from secchi.cli.options import console, print_json
-from secchi.cli.vary import best_of
+from secchi.cli.vary import best_if_any
 from secchi.errors import DataError
 from secchi.files import check_writable, written_aside
 from secchi.text import counted
@@ -56,7 +56,7 @@ def look(
             f"none of the {trials:,} networks of {experiment} is finished; go on with it by "
             f"'secchi vary SPEC.toml --store {shlex.quote(str(experiment))}'"
         )
-    best = best_of(result, measure)
+    best = best_if_any(result, measure)
     text = str(result)
     if len(result) < trials:
         screen.line(f"{len(result):,} of {trials:,} networks are finished; of those:")

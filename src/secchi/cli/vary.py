@@ -138,7 +138,7 @@ def _told_if_interrupted(store: Path | None, fresh: bool) -> Iterator[None]:
 
 def _report(result: "Result", seconds: float, store: Path | None) -> dict[str, Any]:
     """What came of an experiment, in numbers; ``computed`` are the networks trained here."""
-    best = best_of(result)
+    best = best_if_any(result)
     return {
         "trials": len(result),
         "computed": result.computed,
@@ -150,7 +150,7 @@ def _report(result: "Result", seconds: float, store: Path | None) -> dict[str, A
     }
 
 
-def best_of(result: "Result", measure: str | None = None) -> "Best | None":
+def best_if_any(result: "Result", measure: str | None = None) -> "Best | None":
     """The best setting, by the first metric where no measure is named; None where there is none."""
     # A measure that was asked for and cannot be is told; the usual one is left out in silence.
     with contextlib.suppress(DataError, *(() if measure else (SpecError,))):

@@ -13,6 +13,7 @@ from secchi.experiments.experiment_faults import (
     ARGUMENTS,
     WHAT,
     argument_faults,
+    check_kinds,
     check_names,
     faults_of,
 )
@@ -127,6 +128,9 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         data_options: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> None:
+        vary = {} if vary is None else vary
+        training = TRAINING if training is None else training
+        check_kinds(data, training, vary, metrics, data_options)
         self.data = data
         self.model = MLP() if model is None else model
         self.repeats, self.seed = repeats, seed
@@ -135,9 +139,7 @@ lr?; dropout is 1, which is not a number from 0 on, below 1
         self.precision = precision
         self.device = "cpu" if device == "auto" else device
         self.data_options = dict(data_options or {})
-        vary = {} if vary is None else vary
-        training = TRAINING if training is None else training
-        faults = argument_faults(self, training, vary)
+        faults = argument_faults(self, vary)
         self.training = training.but(seed=0)
         self.name = data.name if name is None else name
         self.task = self._checked_task(vary)

@@ -50,22 +50,45 @@ def check_names(given: Iterable[str], others: Sequence[str] = ()) -> None:
         )
 
 
-def argument_faults(experiment: "Experiment", training: Any, vary: Any) -> list[str]:
-    """What is wrong with the arguments, but for the factors.
-
-    Args:
-        experiment: What holds the others.
-        training: As it was given, or the usual one.
-        vary: Likewise.
+def check_kinds(data: Any, training: Any, vary: Any, metrics: Any, data_options: Any) -> None:
+    """Refuse arguments of another kind, with which nothing more could be looked at.
 
     Raises:
-        SpecError: Some are of another kind, so that nothing more can be looked at.
+        SpecError: With every one of them.
+
+    >>> faults_of(check_kinds, "iris.csv", Training(), {}, None, None)
+    ["data is 'iris.csv', which is no TableData, no made-up rows and no learn.features()"]
+    """
+    from secchi.features.table import FeatureData
+
+    faults = []
+    if not isinstance(data, TableData | Synthetic | FeatureData):
+        helps = "; TableData.from_frame makes a table of it" if hasattr(data, "iloc") else ""
+        kinds = "no TableData, no made-up rows and no learn.features()"
+        faults.append(f"data is {_told(data)}, which is {kinds}{helps}")
+    if not isinstance(training, Training):
+        faults.append(f"training is {_told(training)}, which is no Training")
+    if not isinstance(vary, Mapping):
+        faults.append(f"vary is {_told(vary)}, which is no mapping of factors to their values")
+    if metrics is not None and not _are_names(metrics):
+        faults.append(f"metrics is {_told(metrics)}, which is no list of names")
+    if not (data_options is None or isinstance(data_options, Mapping)):
+        faults.append(f"data_options is {_told(data_options)}, which is no mapping")
+    if faults:
+        raise SpecError(WHAT, faults)
+
+
+def argument_faults(experiment: "Experiment", vary: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the arguments, which are of the right kinds, but for the factors.
+
+    Args:
+        experiment: What holds them.
+        vary: What varies, as it was given.
     """
     data, model, repeats = experiment.data, experiment.model, experiment.repeats
-    _check_kinds(data, training, vary)
     faults = []
-    if not (isinstance(model, MLP | Sequence) or callable(model)):
-        faults.append(f"model is {model!r}, which is no MLP and makes no network")
+    if not (isinstance(model, MLP) or is_made(model) or callable(model)):
+        faults.append(f"model is {_told(model)}, which is no MLP and makes no network")
     elif is_made(model) and is_whole(repeats) and repeats > 1:
         faults.append(
             f"the model is a network that is made, so all {repeats} repeats would start "
@@ -107,18 +130,17 @@ def faults_of(check: Callable[..., object], *given: Any) -> list[str]:
     return []
 
 
-def _check_kinds(data: Any, training: Any, vary: Any) -> None:
-    """Refuse arguments of another kind."""
-    from secchi.features.table import FeatureData
+def _are_names(given: Any) -> bool:
+    listed = isinstance(given, Sequence) and not isinstance(given, str)
+    return listed and all(isinstance(name, str) for name in given)
 
-    faults = []
-    if not isinstance(data, TableData | Synthetic | FeatureData):
-        faults.append(
-            f"data is {data!r}, which is no TableData, no made-up rows and no learn.features()"
-        )
-    if not isinstance(training, Training):
-        faults.append(f"training is {training!r}, which is no Training")
-    if not isinstance(vary, Mapping):
-        faults.append(f"vary is {vary!r}, which is no mapping of factors to their values")
-    if faults:
-        raise SpecError(WHAT, faults)
+
+def _told(value: Any) -> str:
+    """A value, or what it is where it would take more than a line."""
+    text = repr(value)
+    short = len(text) <= _LONGEST and "\n" not in text
+    return text if short else f"a {type(value).__name__}"
+
+
+_LONGEST = 60
+"""Characters of a value in a message."""

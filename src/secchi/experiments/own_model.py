@@ -25,7 +25,9 @@ def is_made(model: Any) -> bool:
         return False
     from torch import nn
 
-    return isinstance(model, nn.Module | Sequence)
+    if isinstance(model, Sequence) and not isinstance(model, str):
+        return all(isinstance(part, nn.Module) for part in model)
+    return isinstance(model, nn.Module)
 
 
 def network_identity(model: Any, table: "PreparedTable") -> list[Any]:

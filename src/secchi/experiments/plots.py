@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secchi.experiments.measures import GAP
+from secchi.experiments.space import DRAWN
 from secchi.files import written_aside
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ _DPI = 110
 
 _PAIRED = 4
 """Factors of which every pair is drawn as a heat map; of more, those that matter most."""
-
-_DRAWN = ("random", "latin_hypercube")
-"""Designs whose settings fill the plane of two factors; of others a map can be mostly holes."""
 
 
 def draw(result: "Result", folder: Path, measure: str) -> list[Path]:
@@ -40,7 +38,7 @@ def _figures(result: "Result", measure: str) -> "Iterator[tuple[str, Figure]]":
     if len(result.failed) == len(result):  # nothing has a number
         yield from _failures(result)
         return
-    drawn = result.document.get("design") in _DRAWN
+    drawn = result.document.get("design") in DRAWN
     for name in factors:
         yield f"{measure}_by_{name}", result.plot(name, measure)
     if len(factors) > 1:

@@ -69,10 +69,11 @@ def run(
     resolve_device(experiment.device)
     console = console or Console()
     path = None if store is None else absolute(store)
+    document, fingerprint = experiment.to_dict(), experiment.fingerprint()
     if fresh and path and (kept_as := moved_aside(path)):
         console.line(f"starting anew; what was in {path} is kept as {kept_as}")
     new_folder = path and not path.parent.exists()
-    kept = Store.open(path, experiment.to_dict(), experiment.fingerprint())
+    kept = Store.open(path, document, fingerprint)
     if path and new_folder:  # its name may be mistyped
         console.line(f"made the folder {path.parent}")
     trials = experiment.trials

@@ -66,10 +66,10 @@ def _told(names: Sequence[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
-_FOLLOWING = ("data.name", "data.rows")
+_FOLLOWING = ("data.name", "data.rows", "data.source")
 """Of a table, what is another where its rows are others, or says nothing of them."""
 
-_ROWS = "the rows of the data are others"
+_ROWS = "the rows of the data, or what is true of them, are others"
 
 _OWN = "its model or its loss is another one of the same name: its weights or its code"
 

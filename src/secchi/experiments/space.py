@@ -21,8 +21,10 @@ from secchi.values import is_whole
 DESIGNS = ("grid", "one_at_a_time", "random", "latin_hypercube")
 """How settings are chosen; :class:`Space` tells what each does."""
 
+DRAWN = ("random", "latin_hypercube")
+"""Designs that draw settings, which fill the space of the factors."""
+
 WHAT = "these factors cannot be varied"
-_DRAWN = ("random", "latin_hypercube")
 _MOST_SETTINGS = 1_000_000
 
 
@@ -87,8 +89,8 @@ random and latin_hypercube take, not grid; depth has no values
         for name, given in vary.items():
             self.vary[name], wrong = _factor(name, given)
             faults += wrong
-            if isinstance(given, Range) and design not in _DRAWN:
-                drawn = " and ".join(_DRAWN)
+            if isinstance(given, Range) and design not in DRAWN:
+                drawn = " and ".join(DRAWN)
                 faults.append(f"{name} is a range, which the designs {drawn} take, not {design}")
             if design == "one_at_a_time" and not _depends(given) and name not in base:
                 faults.append(f"{name} has no value at the base, which one_at_a_time needs")
@@ -220,8 +222,8 @@ def _design_faults(design: Any, samples: Any) -> list[str]:
     if design not in DESIGNS:
         hint = did_you_mean(str(design), DESIGNS)
         return [f"design is {design!r}, which is none of {', '.join(DESIGNS)}{hint}"]
-    if design not in _DRAWN:
-        drawn = " and ".join(_DRAWN)
+    if design not in DRAWN:
+        drawn = " and ".join(DRAWN)
         return [] if samples is None else [f"samples are for {drawn} designs, not for {design}"]
     if samples is None:
         return [f"samples says how many settings a {design} design has, and is not given"]

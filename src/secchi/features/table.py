@@ -1,6 +1,7 @@
 """Features of pictures as a table: its columns come from a frozen body, its rows are pictures."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -151,20 +152,22 @@ class FeatureData:
             yield self._parted(both, part, self.seed)
 
     def fingerprint(self) -> str:
-        """A digest of which pictures stand in which split, and of what computed their features.
+        """A digest of the pictures that train and validate, and of what computed their features.
 
-        Where there are groups, also of which pictures belong together: the folds follow from it.
+        In their order, with what is true of them, and which of them belong together.
         """
-        joint = hashlib.sha256(f"{self.body} {self._extraction.runtime}".encode())
-        for name, split in self._splits.items():
-            joint.update(name.encode())
-            for digest in sorted(split.digests):
-                joint.update(digest)
-        digests, groups = self._digests(), self._groups()
+        task = json.dumps(self.task.to_dict(), sort_keys=True)
+        joint = hashlib.sha256(f"{self.body} {self._extraction.runtime} {task}".encode())
+        for name in ("train", "valid"):
+            joint.update(name.encode() + b"".join(self._pictures(name).digests))
+            labels = self.labels(name)
+            weights = [] if labels.weights is None else [labels.weights]
+            for each in (*labels.values, *weights):
+                joint.update(f"{each.dtype} {each.shape}".encode() + each.tobytes())
+        groups = self._groups()
         if (groups >= 0).any():
-            keys = keys_of_digests(digests)
-            units = units_of(keys, None, groups, together=True)
-            joint.update(units.names[units.of][np.argsort(keys)].tobytes())
+            units = units_of(keys_of_digests(self._digests()), None, groups, together=True)
+            joint.update(units.names[units.of].tobytes())
         return joint.hexdigest()
 
     def __repr__(self) -> str:
