@@ -63,8 +63,7 @@ class Effects:
         effects: Of each factor, and of every two whose values the design combines. Factors of
             which one follows from the other have one effect together.
         repeat: The share of the repeats: what moves all settings of one repeat together.
-        rest: The share that is none of these: noise, interactions of three factors or more, and
-            with one repeat those of two.
+        rest: The share that is none of these: noise, and interactions of three factors or more.
         trials: How many trials they are of.
         left_out: How many settings were left out, for every trial of theirs failed.
         balanced: Whether every combination of values has equally many trials. If not, shares are
@@ -102,7 +101,7 @@ class Effects:
             return "nothing varies, so nothing has an effect"
         tested = [one for one in self.effects if not math.isnan(one.p)]
         if not tested:
-            return "nothing can be said about noise: it takes repeats that differ, or more settings"
+            return "nothing can be said about noise: it takes three repeats or more, which differ"
         found = [f"{one.name} ({one.share:.0%})" for one in tested if one.beyond_noise]
         noise = [one.name for one in tested if not one.beyond_noise]
         others = [one.name for one in self.effects if one not in tested]

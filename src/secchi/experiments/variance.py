@@ -19,6 +19,9 @@ _BINS = 5
 _ROUNDING = 1e-12
 """A sum of squares that is no more of the whole than this is nothing."""
 
+_LEAST = 3
+"""With fewer repeats nothing is said about noise."""
+
 Array = NDArray[np.float64]
 
 
@@ -57,22 +60,23 @@ class Variance:
     means: Array
 
 
-class _Squares(NamedTuple):
-    """A sum of squares with its degrees of freedom."""
-
-    sum: float
-    freedom: int
-
-    @property
-    def mean(self) -> float:
-        return self.sum / self.freedom if self.freedom > 0 else math.nan
-
-
 class _Effect(NamedTuple):
-    """What a term adds to a fit, and what that fit leaves among the settings."""
+    """What a term adds to a fit of the settings.
 
-    gained: _Squares
-    left: _Squares
+    Attributes:
+        squares: The sum of squares that the fit of the means gains by it.
+        freedom: The rank that it gains.
+        moves: What it gains of how each repeat is off the means, as the products of every two
+            repeats, (repeats, repeats).
+        left: The mean square that the fit with the term leaves among the settings.
+        left_freedom: Its degrees of freedom.
+    """
+
+    squares: float
+    freedom: int
+    moves: Array
+    left: float
+    left_freedom: int
 
 
 def variance_of(
@@ -87,17 +91,21 @@ def variance_of(
     their mean (eta squared); in a balanced grid they are those of the ordinary analysis of
     variance, and with the rest they add up to 1.
 
-    The noise is what moves settings apart from one repeat to the next: the residual of
-    settings × repeats, with (settings - 1) (repeats - 1) degrees of freedom where nothing is
-    missing. F is a sum of squares over its degrees of freedom, divided by that of the noise; where
-    the repeats are splits of the same rows, that of the noise counts 1 + repeats × ratio times
-    (:func:`secchi.intervals.mean_intervals`). With one repeat the residual of the fit of all
-    factors stands for the noise, and interactions are part of it: they are not tested. F-tests take
-    the noise to be as large in every setting.
+    An effect is tested against how much it differs from one repeat to the next: its interaction
+    with the repeat, as where each repeat is a subject that is measured at every setting. Networks
+    of one repeat have rows and seed in common, so that some differ hardly at all from each other:
+    what is left over when all factors are fitted, were it taken for the noise, would make much of
+    nothing. F is the effect's sum of squares over its degrees of freedom d, divided by that of its
+    interaction over d (repeats - 1). Where some values move more than others from repeat to repeat,
+    F has fewer degrees of freedom than these, by a factor that the data tell (Huynh and Feldt 1976,
+    "Estimation of the Box correction for degrees of freedom from sample data in randomized block
+    and split-plot designs", Journal of Educational Statistics 1, 69-82). Where the repeats are
+    splits of the same rows, the interaction counts 1 + repeats x ratio times
+    (:func:`secchi.intervals.mean_intervals`). With fewer than three repeats nothing is tested.
 
     Where neighbouring values share a level, what moves settings within a level is spread over all
-    effects. Each is then tested against the larger of the noise and what its own fit leaves among
-    the settings, as mean squares, and is not tested where it leaves no degrees of freedom.
+    effects. Each is then tested against the larger of its interaction and what its own fit leaves
+    among the settings, as mean squares, and is not tested where it leaves no degrees of freedom.
 
     Args:
         values: (settings, repeats), NaN where there is none; every setting has one at least.
@@ -107,34 +115,32 @@ def variance_of(
     """
     if not len(values):
         return Variance((), 0.0, 0.0, True, np.empty(0))
-    setting, repeat = np.nonzero(np.isfinite(values))
+    there = np.isfinite(values)
+    setting, repeat = np.nonzero(there)
     each = values[setting, repeat]
     grand = each.mean()
-    moves, around, rank = _fit(each - grand, np.ones(len(each)), setting, [repeat])
-    moves -= moves[repeat].mean()
+    moves, _, _ = _fit(each[:, None] - grand, np.ones(len(each)), setting, [repeat])
+    moves = moves[:, 0] - moves[repeat, 0].mean()
     weights = np.bincount(setting).astype(np.float64)
     means = np.bincount(setting, each - moves[repeat]) / weights
     total = float(((each - grand) ** 2).sum())
-    overlap = 1 + len(np.unique(repeat)) * ratio
-    noise = _Squares(overlap * float((around**2).sum()), len(each) - rank)
+    repeats = _share(float((moves[repeat] ** 2).sum()), total)
 
-    effects = _effects(means - grand, weights, codes)
-    tested = len(effects)
-    if noise.freedom <= 0 and effects:
-        noise, tested = effects[0].left, len(codes)
+    off = np.zeros_like(values)
+    off[setting, repeat] = each - moves[repeat] - means[setting]
+    off = off[:, there.any(axis=0)]
+    effects = _effects(np.column_stack([means - grand, off / weights[:, None]]), weights, codes)
+    tested = off.shape[1] >= _LEAST
     parts = tuple(
         Part(
-            _share(effect.gained.sum, total),
-            effect.gained.freedom,
-            _p(effect.gained, [noise, effect.left] if coarse else [noise], total)
-            if place < tested
-            else math.nan,
+            _share(effect.squares, total),
+            effect.freedom,
+            _p(effect, total, coarse, ratio) if tested else math.nan,
         )
-        for place, effect in enumerate(effects)
+        for effect in effects
     )
-    repeats = _share(float((moves[repeat] ** 2).sum()), total)
     rest = 1 - sum(part.share for part in parts) - repeats if total > 0 else 0.0
-    return Variance(parts, repeats, max(rest, 0.0), _balanced(np.isfinite(values), codes), means)
+    return Variance(parts, repeats, max(rest, 0.0), _balanced(there, codes), means)
 
 
 def levels(columns: Sequence[Sequence[Any]], repeats: int) -> tuple[list[Places], list[bool]]:
@@ -195,26 +201,32 @@ def _codes(column: Sequence[Any]) -> Places:
 
 
 def _effects(values: Array, weights: Array, codes: Sequence[Places]) -> list[_Effect]:
-    """What each factor and each pair adds to a fit of the settings."""
-    total = float((weights * values**2).sum())
+    """What each factor and each pair adds to fits of the settings.
 
-    def fitted(terms: Sequence[Places]) -> tuple[float, int]:
-        """The sum of squares of a fit, and its rank."""
+    Args:
+        values: (settings, 1 + repeats): the means, and how each repeat is off them.
+        weights: Of the settings.
+        codes: The level of each setting for each factor.
+    """
+
+    def left(terms: Sequence[Places]) -> tuple[Array, int]:
+        """The products of what a fit leaves of every two columns, and the rank of the fit."""
         constant = np.zeros(len(values), dtype=np.intp)
         largest, *others = sorted([*terms, constant], key=_freedom, reverse=True)
-        _, left, rank = _fit(values, weights, largest, others)
-        return total - float((weights * left**2).sum()), rank
+        _, rest, rank = _fit(values, weights, largest, others)
+        return rest.T @ (rest * weights[:, None]), rank
 
-    def effect(less: tuple[float, int], more: tuple[float, int]) -> _Effect:
-        gained = _Squares(more[0] - less[0], more[1] - less[1])
-        return _Effect(gained, _Squares(max(total - more[0], 0.0), len(values) - more[1]))
+    def effect(less: tuple[Array, int], more: tuple[Array, int]) -> _Effect:
+        gained, freedom = less[0] - more[0], len(values) - more[1]
+        mean = float(more[0][0, 0]) / freedom if freedom > 0 else math.nan
+        return _Effect(float(gained[0, 0]), more[1] - less[1], gained[1:, 1:], mean, freedom)
 
-    whole = fitted(codes)
-    found = [effect(fitted([*codes[:i], *codes[i + 1 :]]), whole) for i in range(len(codes))]
+    whole = left(codes)
+    found = [effect(left([*codes[:i], *codes[i + 1 :]]), whole) for i in range(len(codes))]
     for i, j in itertools.combinations(range(len(codes)), 2):
         # A term for each pair has those of both factors in it.
         others = [code for place, code in enumerate(codes) if place not in (i, j)]
-        found.append(effect(whole, fitted([_joint([codes[i], codes[j]]), *others])))
+        found.append(effect(whole, left([_joint([codes[i], codes[j]]), *others])))
     return found
 
 
@@ -226,21 +238,25 @@ def _fit(
     Those of the first, which may have many levels, are taken out as means, so that the matrix has
     columns for the others alone (Frisch and Waugh 1933).
 
+    Args:
+        values: (rows, columns), each column fitted by itself.
+        weights: Of the rows.
+        first: The level of each row of one code.
+        others: Likewise, of the others.
+
     Returns:
-        The effects of the others' levels, one after another; what is left of the values; the rank.
+        The effects of the others' levels, one after another, (levels, columns); what is left of
+        the values; the rank.
     """
-    columns = [
-        values,
-        *(other == level for other in others for level in range(_freedom(other) + 1)),
-    ]
-    table = np.stack(columns, axis=1).astype(np.float64)
+    terms = [other == level for other in others for level in range(_freedom(other) + 1)]
+    table = np.column_stack([values, *terms]).astype(np.float64)
     sizes = np.bincount(first, weights)
     means = np.stack([np.bincount(first, weights * column) for column in table.T], axis=1)
     table -= (means / sizes[:, None])[first]
     root = np.sqrt(weights)[:, None]
-    target, terms = table[:, 0], table[:, 1:]
-    effects, _, rank, _ = np.linalg.lstsq(terms * root, target * root[:, 0], rcond=1e-9)
-    return np.asarray(effects), target - terms @ effects, int(rank) + len(sizes)
+    target, design = np.split(table, [values.shape[1]], axis=1)
+    effects, _, rank, _ = np.linalg.lstsq(design * root, target * root, rcond=1e-9)
+    return np.asarray(effects), target - design @ effects, int(rank) + len(sizes)
 
 
 def _joint(codes: Sequence[Places]) -> Places:
@@ -257,16 +273,33 @@ def _share(squares: float, total: float) -> float:
     return max(squares, 0.0) / total if total > 0 else 0.0
 
 
-def _p(gained: _Squares, errors: Sequence[_Squares], total: float) -> float:
-    """The p-value against the largest of several mean squares; NaN where one is not known."""
+def _p(effect: _Effect, total: float, coarse: bool, ratio: float) -> float:
+    """The p-value of an effect; NaN where nothing is known of its noise."""
     from scipy import special
 
-    if gained.freedom <= 0 or any(error.freedom <= 0 for error in errors):
-        return math.nan
-    error = max(errors, key=lambda one: one.mean)
-    if error.sum <= _ROUNDING * total:  # no repeat differs from another, so nothing is known
-        return math.nan
-    return float(special.fdtrc(gained.freedom, error.freedom, max(gained.mean, 0.0) / error.mean))
+    repeats, freedom = len(effect.moves), effect.freedom
+    squares = repeats * float(np.trace(effect.moves))
+    if freedom <= 0 or squares <= _ROUNDING * total or coarse and effect.left_freedom <= 0:
+        return math.nan  # where no repeat differs from another, nothing is known
+    noise = (1 + repeats * ratio) * squares / (freedom * (repeats - 1))
+    above = _evenness(effect.moves, freedom) * freedom
+    below = above * (repeats - 1)
+    if coarse and effect.left > noise:
+        noise, above, below = effect.left, freedom, effect.left_freedom
+    return float(special.fdtrc(above, below, max(effect.squares, 0.0) / freedom / noise))
+
+
+def _evenness(moves: Array, freedom: int) -> float:
+    """By what factor F has fewer degrees of freedom: 1 where all values move alike by repeats.
+
+    From the products of how far every two repeats are off, whose eigenvalues are those of the
+    covariance of the effect's contrasts.
+    """
+    repeats = len(moves)
+    least = float(np.trace(moves)) ** 2 / (freedom * float((moves**2).sum()))
+    known = freedom * (repeats - 1 - freedom * least)
+    better = (repeats * freedom * least - 2) / known if known > _ROUNDING else 1.0
+    return min(max(least, better), 1.0)
 
 
 def _balanced(there: NDArray[np.bool_], codes: Sequence[Places]) -> bool:
