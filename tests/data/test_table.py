@@ -404,9 +404,11 @@ def test_what_is_parted_by_time_position_or_a_column_is_not_parted_at_random() -
         {"split": "position", "drop": ["part", "day"]},
     ):
         data = TableData.from_frame(frame, "buys", **options)
+        assert data.parted_by is not None
         for call in (lambda: list(data.folds(3)), lambda: data.resplit(repeat=1)):  # noqa: B023
             with pytest.raises(DataError, match="is parted by"):
                 call()
+    assert TableData.from_frame(frame, "buys", drop=["part", "day"]).parted_by is None
     with pytest.raises(SpecError, match="test is given beside split_column"):
         TableData.from_frame(frame, "buys", split_column="part", drop=["day"], test=True)
 

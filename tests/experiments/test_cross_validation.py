@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.datasets import load_breast_cancer, load_iris
 
-from secchi import MLP, Experiment, TableData, Training
+from secchi import MLP, Experiment, Qwerties, TableData, Training
 from secchi.cohort.alone import train_alone
 from secchi.cohort.member import Member
 from secchi.errors import DataError, SpecError
@@ -24,7 +24,8 @@ def iris() -> TableData:
 def made(scores: dict[str, np.ndarray]) -> CrossValidation:
     """Scores of a made-up table."""
     repeats, k = scores["valid_loss"].shape
-    return CrossValidation("toy", k, repeats, scores, rows=60, epoch_chosen=False)
+    ratio = 1 / (k - 1)
+    return CrossValidation("toy", k, repeats, scores, rows=60, epoch_chosen=False, ratio=ratio)
 
 
 def test_each_score_is_that_of_the_fold_trained_alone(iris: TableData) -> None:
@@ -53,6 +54,17 @@ def test_the_interval_counts_the_rows_that_folds_share() -> None:
     assert (mean, low, high) == pytest.approx((scores.mean(), mean - half, mean + half))
     plain = stats.t.ppf(0.975, 9) * scores.std(ddof=1) / np.sqrt(10)
     assert half > 1.8 * plain
+
+
+def test_the_interval_is_that_of_the_result(iris: TableData) -> None:
+    base = Experiment(iris, MLP([4]), Training(epochs=5))
+    for data, repeats in ((iris, 1), (iris, 3), (Qwerties(rows=90), 1), (Qwerties(rows=90), 2)):
+        found = cross_validate(base.but(data=data), 3, repeats)
+        result = base.but(
+            data=data, vary={"fold": [0, 1, 2]}, folds=3, repeats=repeats, resplit=repeats > 1
+        ).run()
+        mean = result.mean("valid_loss")
+        assert found.mean("valid_loss") == pytest.approx((mean.mean[0], mean.low[0], mean.high[0]))
 
 
 def test_two_scores_have_no_interval_and_failures_are_left_out() -> None:

@@ -183,7 +183,7 @@ def test_features_of_pictures_are_a_table() -> None:
     assert experiment.to_dict()["data"] == {
         "name": "pets",
         "fingerprint": "of these pictures",
-        "rows": {"train": 8, "valid": 2, "scoring": None},
+        "rows": {"train": 8, "valid": 2, "shares": {}, "parted_by": None},
     }
     assert "no factor 'scale'" in refused(Features(), {"scale": ["none"]})[0]
 

@@ -30,11 +30,13 @@ def cancer() -> TableData:
     return TableData.from_frame(load_breast_cancer(as_frame=True).frame, "target", task="class")
 
 
-def made(make_result, errors: np.ndarray, **options) -> LearningCurve:
+def made(
+    make_result, errors: np.ndarray, measure: str = "valid_accuracy", **options
+) -> LearningCurve:
     """The curve of errors (sizes, repeats)."""
     settings_ = [{"train_fraction": float(share)} for share in SHARES]
     result = make_result(settings_, 1 - errors, **TRAINED)
-    return curve_of(result, "valid_accuracy", 800, **options)
+    return curve_of(result, measure, 800, **options)
 
 
 def noisy(law: np.ndarray, spread: float, repeats: int = 10, seed: int = 0) -> np.ndarray:
@@ -139,7 +141,7 @@ def test_no_interval_leaves_what_an_error_can_be(make_result) -> None:
 
 def test_the_luck_of_the_validation_rows_is_told_in_numbers(make_result) -> None:
     settings_ = [{"train_fraction": float(share)} for share in SHARES]
-    rows = {"train": 800, "valid": 30, "scoring": 30.0}
+    rows = {"train": 800, "valid": 30, "shares": {"pet": 30.0}}
     result = make_result(settings_, np.ones((5, 4)), data={"rows": rows}, **TRAINED)
     curve = curve_of(result, "valid_accuracy", 800)
     assert "on the same 30 validation rows, whose luck stays in it: as many others" in str(curve)
@@ -187,6 +189,63 @@ def test_where_it_levels_off_is_said_only_where_it_is_known(make_result) -> None
     assert "where it levels off these sizes cannot tell" in str(unsure)
 
 
+def steep(spread: float) -> np.ndarray:
+    """Errors that no power law follows, which fall the faster the fewer there are."""
+    return noisy(np.array([0.47, 0.45, 0.41, 0.3, 0.04]), spread, repeats=6)
+
+
+@pytest.mark.parametrize("spread", [0.002, 0.06])
+def test_errors_that_no_power_law_follows_have_no_forecast(make_result, spread: float) -> None:
+    curve = made(make_result, np.maximum(steep(spread), 0.001))
+    law, last = 100 * curve.law.at([800])[0, 0], 100 * curve.mean[-1]
+    assert law > 2 * last
+    note = f"no power law follows these errors: the best takes {last:.1f} % for {law:.1f}"
+    assert note in str(curve)
+    for size in (400, 1600, 10**6):
+        found = curve.at(size)
+        assert (found.follows, found.told) == (False, False)
+        assert str(found) == (
+            f"with {size:,} rows: nothing that can be told, for no power law follows these errors"
+        )
+    assert curve.to_dict()["double"]["follows"] is False
+    (axes,) = curve.plot().axes
+    assert axes.get_title() == note
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "power law, 95 % interval" in names
+    assert "forecast" not in names
+    assert max(line.get_xdata()[-1] for line in axes.lines) <= 800
+
+
+def test_a_power_law_follows_errors_that_it_made(make_result) -> None:
+    """Also a flat one, from which the last error lies further than what doubling would bring."""
+    laws = [0.2 * SHARES**-0.5, 0.1 + 0.1 * SHARES**-0.3, np.full(5, 0.1)]
+    follow = [
+        made(make_result, noisy(law, spread, seed=seed)).follows
+        for law in laws
+        for spread in (0.002, 0.02)
+        for seed in range(10)
+    ]
+    assert np.mean(follow) > 0.9
+
+
+def test_no_error_left_is_told_of_rows_only_where_it_is_of_rows(make_result) -> None:
+    gone = np.maximum(noisy(np.array([0.2, 0.1, 0.05, 0, 0]), 0.01), 0)
+    gone[-1] = 0
+    assert "with 800 rows no validation row is left that is wrong" in str(made(make_result, gone))
+    loss = str(made(make_result, gone, "valid_loss"))
+    assert "with 800 rows: loss 0.0000, the least that it can be" in loss
+    assert "wrong" not in loss
+
+
+def test_a_loss_below_zero_is_refused(make_result) -> None:
+    law = 0.5 * SHARES**-0.5 - 0.6
+    with pytest.raises(DataError, match=r"loss goes down to -0\.1.* from 0 on; choose a metric"):
+        made(make_result, noisy(law, 0.01), "valid_loss")
+    rounded = noisy(0.1 * SHARES**-0.5, 0.01)
+    rounded[-1, 0] = -1e-8
+    assert made(make_result, rounded, "valid_loss").each.min() == pytest.approx(-1e-8)
+
+
 def test_two_repeats_say_nothing_of_noise(make_result) -> None:
     curve = made(make_result, noisy(0.1 * (SIZES / 800) ** -0.5, 0.001, repeats=2))
     assert np.isnan(curve.low).all()
@@ -230,11 +289,16 @@ def test_a_curve_is_plain_json_and_drawn_with_its_forecast(make_result) -> None:
         ("valid_auc", "1 - auc", 0.75),
         ("valid_loss", "loss", 0.25),
         ("valid_mae", "mae", 0.25),
+        ("valid_kind.accuracy", "error of kind", 0.75),
+        ("valid_v1.5.error_rate", "error of v1.5", 0.25),
+        ("valid_final_grade.r", "1 - final_grade.r", 0.75),
+        ("valid_final_grade.top_3", "1 - final_grade.top 3", 0.75),
     ],
 )
 def test_a_measure_is_told_as_an_error(measure: str, text: str, error: float) -> None:
     name = ErrorName.of(measure)
     assert (name.text, name.error(np.array([0.25]))[0]) == (text, error)
+    assert name.share == text.startswith("error")
 
 
 # ---------------------------------------------------------------- rows or steps

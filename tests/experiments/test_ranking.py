@@ -13,7 +13,7 @@ from scipy import stats
 
 from secchi.cohort.curve import Curve
 from secchi.experiments.best import left_out_score
-from secchi.experiments.ranking import compare
+from secchi.experiments.comparing import compare
 from secchi.experiments.result import Result
 from secchi.experiments.trials import Finished, Trial
 from secchi.training.history import Outcome
@@ -210,27 +210,62 @@ def test_a_choice_is_scored_where_it_had_no_part() -> None:
     for left in range(6):
         others = np.delete(values, left, axis=1).mean(axis=1)
         scores.append(values[others.argmin(), left])
-    assert left_out_score(values, lower=True) == pytest.approx(np.mean(scores))
-    assert math.isnan(left_out_score(values[:, :1], lower=True))
+    each = np.arange(6)
+    assert left_out_score(values, lower=True, parts=each) == pytest.approx(np.mean(scores))
+    assert math.isnan(left_out_score(values, lower=True, parts=0 * each))
+
+
+def scores_of_chance(random: np.random.Generator, anew: bool) -> np.ndarray:
+    """Accuracies of 40 settings that guess, (settings, repeats, folds), on one table of 100 rows.
+
+    Other first weights change a tenth of the answers, and nothing but them.
+    """
+    right = random.random((40, 1, 100)) < 0.5
+    right = right ^ (random.random((40, 3, 100)) < 0.1)
+    rows = [random.permutation(100) if anew else np.arange(100) for _ in range(3)]
+    parted = np.stack([right[:, repeat, order] for repeat, order in enumerate(rows)], axis=1)
+    return parted.reshape(40, 3, 5, 20).mean(axis=-1)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_rows_that_validate_in_several_repeats_keep_their_luck(make_result, anew: bool) -> None:
+    """It is out where no row that is left out had a part in the choice, and only there."""
+    random, raw, corrected = np.random.default_rng(22), [], []
+    folded = [{"lr": lr, "fold": fold} for lr in range(40) for fold in range(5)]
+    for _ in range(60):
+        values = scores_of_chance(random, anew).transpose(0, 2, 1).reshape(200, 3)
+        best = make_result(folded, values, epochs=1, folds=5, resplit=anew).best("valid_accuracy")
+        raw.append(best.mean)
+        corrected.append(best.corrected)
+        assert best.mixed_rows == anew
+        assert ("without its luck" in str(best)) == (not anew)
+        assert ("part of the luck of the rows stays in it" in str(best)) == anew
+    assert np.mean(raw) > 0.58
+    if anew:
+        assert np.mean(corrected) > 0.53
+    else:
+        assert np.mean(corrected) == pytest.approx(0.5, abs=0.015)
 
 
 def test_what_stays_of_the_luck_is_said(make_result) -> None:
     values = np.random.default_rng(10).random((10, 4))
     assert "the luck of these validation rows stays" in str(make_result(LRS, values).best())
-    assert "validation rows" not in str(make_result(LRS, values, resplit=True).best())
+    anew = str(make_result(LRS, values, resplit=True).best())
+    assert "validation rows" not in anew
+    assert "; part of the luck of the rows stays in it, for repeats have rows in common" in anew
     assert "stays" not in str(make_result(LRS, values, data={"made": {}}).best())
 
 
 def test_where_other_validation_rows_would_put_the_score_is_told(make_result) -> None:
     values = np.random.default_rng(10).uniform(0.7, 0.8, (10, 4))
-    rows = {"train": 120, "valid": 30, "scoring": 30.0}
+    rows = {"train": 120, "valid": 30, "shares": {"pet": 30.0}}
     best = make_result(LRS, values, data={"rows": rows}).best("valid_accuracy")
     expected = stats.binomtest(round(30 * best.mean), 30).proportion_ci(method="wilson")
     assert (best.rows_low, best.rows_high) == pytest.approx((expected.low, expected.high))
     assert "the luck of these 30 validation rows stays" in str(best)
     assert f"as many others could give {best.rows_low:.4f} to" in str(best)
-    for measure, scoring in (("valid_loss", 30.0), ("valid_accuracy", None)):
-        other = make_result(LRS, values, data={"rows": rows | {"scoring": scoring}}).best(measure)
+    for measure, shares in (("valid_loss", {"pet": 30.0}), ("valid_accuracy", {})):
+        other = make_result(LRS, values, data={"rows": rows | {"shares": shares}}).best(measure)
         assert math.isnan(other.rows_low)
         assert "as many others" not in str(other)
     parted = make_result(LRS, values, data={"rows": rows}, resplit=True).best()
@@ -240,7 +275,7 @@ def test_where_other_validation_rows_would_put_the_score_is_told(make_result) ->
 
 def test_the_ratio_of_the_record_widens_the_noise_of_splits(make_result) -> None:
     values = np.random.default_rng(11).normal(0.5, 0.01, (2, 5))
-    rows = {"train": 100, "valid": 100, "scoring": 100.0}
+    rows = {"train": 100, "valid": 100}
     plain, again = (
         make_result(LRS[:2], values, resplit=True, data=data).rank("valid_accuracy").settings[1]
         for data in ({}, {"rows": rows})
@@ -301,6 +336,15 @@ def test_the_same_difference_in_every_repeat_is_no_finding(make_result) -> None:
         "lr = 1 is first, beyond the noise; but lr = 0 differs by the same in every repeat"
     )
     assert more.best("valid_accuracy").real is None
+
+
+def test_a_next_beyond_the_noise_is_said_to_be_where_a_third_never_differs(make_result) -> None:
+    values = np.array([[1.0] * 5, [0.80, 0.83, 0.81, 0.84, 0.82], [0.5] * 5])
+    best = make_result(LRS[:3], values).best("valid_accuracy")
+    assert (best.real, best.unknown) == (None, ("lr = 2",))
+    lead = str(best).splitlines()[2]
+    assert lead.startswith("ahead of the next, lr = 1, by 0.1800 (95 % interval 0.1604 to 0.1996):")
+    assert lead.endswith(": beyond the noise; but lr = 2 differs by the same in every repeat")
 
 
 def test_equal_settings_are_ties_that_no_number_of_repeats_parts(make_result) -> None:

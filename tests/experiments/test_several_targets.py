@@ -1,5 +1,7 @@
 """Experiments on several targets, whose metrics are called after them."""
 
+import math
+
 import pytest
 from sklearn.datasets import load_iris
 
@@ -31,6 +33,15 @@ def test_each_target_has_its_metrics(both: Experiment) -> None:
     assert good[MEASURES[1:]].notna().all(axis=None)
     assert [trial.setting["lr"] for trial in result.failed] == [1e9] * 3
     assert result.best().setting == {"lr": 0.1}
+
+
+def test_the_luck_of_the_rows_is_told_of_the_class_alone(both: Experiment) -> None:
+    result = both.but(vary={"lr": [0.01, 0.1]}, repeats=3).run()
+    right, width = result.best(MEASURES[1]), result.best(MEASURES[2])
+    assert 0 < right.rows_low < right.mean < right.rows_high <= 1
+    assert "as many others could give" in str(right)
+    assert math.isnan(width.rows_low)
+    assert f"validation {WIDTH}.r: " in str(width)
 
 
 def test_folds_and_sizes_of_rows_tell_of_each(both: Experiment) -> None:

@@ -8,7 +8,7 @@ from secchi.data.synthetic import Moons
 from secchi.data.table import TableData
 from secchi.experiments.experiment import Experiment
 from secchi.experiments.result import Result
-from secchi.experiments.validation_rows import ValidationRows
+from secchi.experiments.validation_rows import Shared, ValidationRows
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training
 
@@ -24,8 +24,9 @@ def rows_of(data: object) -> dict:
 
 def test_the_record_has_the_numbers_of_rows() -> None:
     data = tumours()
-    rows = {"train": len(data.train), "valid": len(data.valid), "scoring": len(data.valid)}
-    assert rows_of(data) == rows
+    shares = {"target": len(data.valid)}
+    rows = {"train": len(data.train), "valid": len(data.valid), "shares": shares}
+    assert rows_of(data) == rows | {"parted_by": None}
     assert rows["valid"] == pytest.approx(0.4 * 569, abs=2)
     assert rows_of(Moons()) is None
 
@@ -35,9 +36,11 @@ def test_weighted_rows_count_as_many_as_their_weights_are_worth() -> None:
     frame["weight"] = np.resize([1.0, 3.0], len(frame))
     data = TableData.from_frame(frame, "target", weight_column="weight")
     weights = data.valid.labels.weights
-    assert rows_of(data)["scoring"] == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    assert rows_of(data)["shares"]["target"] == pytest.approx(
+        weights.sum() ** 2 / (weights**2).sum()
+    )
     numbers = TableData.from_frame(frame, "mean area", task="number")
-    assert rows_of(numbers)["scoring"] is None
+    assert rows_of(numbers)["shares"] == {}
 
 
 def test_a_result_that_was_read_has_the_intervals_of_the_run() -> None:
@@ -60,6 +63,43 @@ def test_what_was_kept_without_the_numbers_is_still_the_same_experiment(monkeypa
     fingerprint, before = experiment.fingerprint(), experiment.to_dict()
     del before["data"]["rows"]
     assert ValidationRows.of(before | {"resplit": True}).ratio == 1 / 4
-    assert ValidationRows.of(before) == (True, None, None, 0.0)
+    assert ValidationRows.of(before) == ValidationRows(Shared.ALL)
     monkeypatch.setattr("secchi.experiments.record._rows_of", lambda data: None)
     assert experiment.fingerprint() == fingerprint
+
+
+def test_one_fold_alone_is_one_split() -> None:
+    """All repeats validate on the same rows, whatever folds there could be."""
+    training = Training("sgd", lr=0.1, batch_size=64, epochs=2)
+    folded = Experiment(tumours(), MLP([2]), training, vary={"fold": [0]}, folds=5, repeats=3)
+    one = folded.but(vary={"fold": [0], "lr": [0.01, 0.1]})
+    assert ValidationRows.of(one.to_dict()) == ValidationRows(Shared.ALL)
+    best = one.run().best()
+    assert best.same_rows
+    assert "without its luck" not in str(best)
+    several = folded.but(vary={"fold": [0, 1]})
+    assert ValidationRows.of(several.to_dict()) == ValidationRows(Shared.FOLDS, ratio=1 / 4)
+    anew = one.but(resplit=True)
+    assert ValidationRows.of(anew.to_dict()) == ValidationRows(Shared.SOME, ratio=1 / 4)
+
+
+def test_only_folds_of_the_same_made_up_rows_have_some_in_common() -> None:
+    folds = {"vary": {"fold": [0, 1, 2, 3, 4]}, "folds": 5, "repeats": 2}
+    made = {"data": {"made": {"name": "moons"}}}
+    assert ValidationRows.of(made | folds) == ValidationRows(Shared.NONE, ratio=1 / 4 / 2)
+    assert ValidationRows.of(made | folds | {"vary": {"fold": [3]}}) == ValidationRows(Shared.NONE)
+
+
+def test_folds_are_advised_only_where_rows_can_be_folded() -> None:
+    frame = load_breast_cancer(as_frame=True).frame
+    training = Training("sgd", lr=0.1, batch_size=64, epochs=2)
+    for options, advised in (({}, True), ({"time_column": "mean area"}, False)):
+        data = TableData.from_frame(frame, "target", **options)
+        experiment = Experiment(data, MLP([2]), training, vary={"lr": [0.01, 0.1]}, repeats=3)
+        assert ("validating on every fold" in str(experiment.run().best())) == advised
+
+
+def test_a_share_of_several_labels_is_none_of_rows() -> None:
+    rows = ValidationRows(Shared.ALL, number=30, shares={"pet": 30.0})
+    assert np.isfinite(rows.others("valid_pet.accuracy", 0.9)).all()
+    assert np.isnan(rows.others("valid_signs.accuracy", 0.9)).all()

@@ -104,11 +104,31 @@ def test_a_line_that_all_but_diverges_moves_no_axis_and_is_faint(wild, failed: f
     assert f"down to {-wild - 0.1:.3g} and up to {wild + 0.1:.3g}" in axes.get_title("left")
 
 
-def test_a_large_gap_that_is_no_divergence_is_in_the_figure() -> None:
-    small = line(np.linspace(0, 0.003, 20).tolist(), "weight decay")
-    large = line(np.linspace(0, 2.0, 20).tolist(), "none")
-    axes = factor_curves([small, large], "gap", cut=True).axes[0]
+def bare(end: float, name: str) -> Line:
+    """One that goes from 0 to an end, without intervals."""
+    return Line(name, np.linspace(0, end, 20), np.full(20, np.nan), np.full(20, np.nan))
+
+
+@pytest.mark.parametrize("small", [0.003, 1e-6, 0.0])
+def test_what_learns_is_in_the_figure_beside_lines_that_stay_at_zero(small: float) -> None:
+    lines = [bare(small, "0.0001"), bare(small, "0.001"), bare(2.0, "0.1")]
+    axes = factor_curves(lines, "gap", cut=True).axes[0]
     assert axes.get_ylim()[1] > 2
+    assert axes.get_title("left") == ""
+    assert [one.get_alpha() for one in axes.lines] == [1, 1, 1]
+    gone = factor_curves([*lines, bare(1e6, "10")], "gap", cut=True).axes[0]
+    assert 2 < gone.get_ylim()[1] < 10
+    assert [one.get_alpha() < 1 for one in gone.lines] == [False, False, False, True]
+
+
+def test_the_axis_of_what_can_be_below_zero_is_never_logarithmic() -> None:
+    falling = np.concatenate([[1000.0, 20.0], np.linspace(0.1, 0.15, 18)])
+    fallen = Line("", falling, falling, falling)
+    axes = factor_curves([fallen], "gap", cut=True).axes[0]
+    assert axes.get_yscale() == "linear"
+    assert 0 < axes.get_ylim()[0] < axes.get_ylim()[1] < 1
+    assert axes.get_title("left").endswith("up to 1e+03")
+    assert factor_curves([fallen], "loss").axes[0].get_yscale() == "log"
 
 
 def test_nothing_to_draw_is_drawn() -> None:

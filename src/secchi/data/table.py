@@ -447,19 +447,23 @@ class TableData:
             part[rest] = parts
             yield self._but(part=part)
 
-    def _refuse_other_parts(self, what: str) -> None:
-        """Refuse to part at random what is parted by something else."""
+    @property
+    def parted_by(self) -> str | None:
+        """What says which rows validate: time, a column or position; None where chance does."""
         by = {
             "time": self._table.when is not None,
             "a column": self._table.part is not None,
             "position": self.splitting.split == "position",
         }
-        for name, holds in by.items():
-            if holds:
-                raise DataError(
-                    f"{self.name} is parted by {name}, so it cannot be {what}: that would mix what "
-                    "is kept apart; read it without that to do so"
-                )
+        return next((name for name, holds in by.items() if holds), None)
+
+    def _refuse_other_parts(self, what: str) -> None:
+        """Refuse to part at random what is parted by something else."""
+        if self.parted_by is not None:
+            raise DataError(
+                f"{self.name} is parted by {self.parted_by}, so it cannot be {what}: that would "
+                "mix what is kept apart; read it without that to do so"
+            )
 
     def _but(self, **changes: Any) -> "TableData":
         """The same with another way to part or scale its rows, or other rows."""

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.experiments.collected import Collected
+from secchi.experiments.collected import Collected, Places
+from secchi.experiments.comparing import comparable
 from secchi.experiments.measures import (
     corrected_text,
     lower_is_better,
@@ -16,9 +17,9 @@ from secchi.experiments.measures import (
     p_text,
     setting_text,
 )
-from secchi.experiments.ranking import Ranked, Ranking, comparable, ranking_of
+from secchi.experiments.ranking import Ranked, Ranking, ranking_of, unknown_text
 from secchi.experiments.settings import canonical
-from secchi.experiments.validation_rows import ValidationRows
+from secchi.experiments.validation_rows import Shared, ValidationRows
 from secchi.files import finite
 from secchi.text import counted, number, with_interval
 
@@ -44,10 +45,16 @@ class Best:
         next: The second, and how far it is behind; None where there is none.
         ties: How many settings the first leads by no more than chance would.
         compared: How many settings it was compared with; p-values are corrected for so many.
-        real: Whether it leads every other beyond the noise; None where nothing can be said of it.
-        corrected: The mean score of choosing on all repeats but one, on the one left out; NaN
-            where it cannot be known.
+        real: Whether it leads every other beyond the noise; None where of some nothing can be
+            said.
+        unknown: The settings that are behind by the same in every repeat, of which noise says
+            nothing.
+        corrected: The mean score of choosing on all repeats but one, on the one left out; over
+            folds, on all but one. NaN where it cannot be known.
         same_rows: Whether every repeat was scored on the same validation rows.
+        mixed_rows: Whether repeats have some of these rows in common, so that a part of what
+            choosing gained on them is still in ``corrected``.
+        foldable: Whether the rows can be parted in other ways: not by time, say.
         rows: How many these are; None where repeats have others, or it is not known.
         rows_low: Lower end of where the score could be with as many other rows, by the 95 %
             interval of Wilson; NaN where it is no share of rows.
@@ -67,8 +74,11 @@ class Best:
     ties: int
     compared: int
     real: bool | None
+    unknown: tuple[str, ...]
     corrected: float
     same_rows: bool
+    mixed_rows: bool
+    foldable: bool
     rows: int | None
     rows_low: float
     rows_high: float
@@ -117,15 +127,15 @@ class Best:
         if self.compared > 1 and (p := p_text(second.p)):
             p = p if p.startswith("<") else f"= {p}"
             lead += f", p {p}{corrected_text(self.compared, 'comparisons')}"
-        if self.real is None:
+        if self.ties:
+            ties = counted(self.ties, "is", "are")
+            return f"{lead}; of {self.among:,} settings, {ties} within the noise of it"
+        if math.isnan(second.p):
             why = (
                 "with so few repeats" if self.n < 3 else "with the same difference in every repeat"
             )
             return f"{lead}; {why} nothing can be said about noise"
-        if self.real:
-            return f"{lead}: beyond the noise"
-        ties = counted(self.ties, "is", "are")
-        return f"{lead}; of {self.among:,} settings, {ties} within the noise of it"
+        return f"{lead}: beyond the noise{unknown_text(self.unknown)}"
 
     def _luck(self) -> str:
         if math.isnan(self.corrected):
@@ -133,8 +143,11 @@ class Best:
                 f"the score is optimistic, for it is the best of {self.among:,}: by how much "
                 "cannot be known with one repeat"
             )
-        luck = "" if self.epoch_chosen or self.same_rows else ", without its luck"
+        stays = self.same_rows or self.mixed_rows or self.epoch_chosen
+        luck = "" if stays else ", without its luck"
         text = f"after choosing{luck}: {number(self.corrected)} (optimism {number(self.optimism)})"
+        if self.mixed_rows:
+            text += "; part of the luck of the rows stays in it, for repeats have rows in common"
         return text + ("; the epoch was chosen on the same rows" if self.epoch_chosen else "")
 
     def _luck_of_rows(self) -> str:
@@ -145,13 +158,15 @@ class Best:
             text += f": as many others could give {ends}"
         if not math.isnan(self.low):
             text += "; the interval is of weights and batches alone"
-        return f"{text}; resplit=True tells it"
+        if self.foldable:
+            text += "; validating on every fold takes it out (folds=5, and fold varies)"
+        return text
 
 
 def best_of(collected: Collected, measure: str, rows: ValidationRows) -> Best | None:
     """The best setting; see :meth:`secchi.experiments.result.Result.best`."""
     ranking = ranking_of(collected, measure)
-    values, _, sound = comparable(collected, measure)
+    values, _, sound, repeats = comparable(collected, measure)
     scored = [one for one in ranking.settings if not math.isnan(one.mean)]
     if not scored:
         return None
@@ -171,8 +186,11 @@ def best_of(collected: Collected, measure: str, rows: ValidationRows) -> Best | 
         len(ranking.ties),
         ranking.compared,
         _real(ranking),
-        left_out_score(values[chosen], lower_is_better(measure)),
+        tuple(one.name for one in ranking.unknown),
+        left_out_score(values[chosen], lower_is_better(measure), _parts(repeats, rows)),
         rows.same,
+        rows.shared is Shared.SOME and len({repeat for repeat, _ in repeats}) > 1,
+        rows.foldable,
         rows.number,
         *rows.others(measure, first.mean),
         collected.epoch_chosen,
@@ -187,31 +205,50 @@ def _real(ranking: Ranking) -> bool | None:
     return True if ranking.compared and not ranking.unknown else None
 
 
-def left_out_score(values: Array, lower: bool) -> float:
-    """What choosing the best setting gives in a repeat that had no part in the choice.
+def _parts(repeats: Sequence[tuple[int, int]], rows: ValidationRows) -> Places:
+    """Which repeats are left out together: a fold of all, as it has the same rows; (repeats,).
 
-    Each repeat in turn is left out: the setting with the best mean over the others is chosen, and
-    its score in the one left out is taken; the result is the mean of those (leave-one-out
-    cross-validation of the choice). It is what a choice with one repeat fewer gives.
+    Where there is nothing to part them by, such as one split for all, it is each by itself.
+    """
+    if rows.shared is Shared.FOLDS:
+        return np.array([fold for _, fold in repeats], dtype=np.intp)
+    return np.arange(len(repeats))
+
+
+def left_out_score(values: Array, lower: bool, parts: Places) -> float:
+    """What choosing the best setting gives in repeats that had no part in the choice.
+
+    Each part in turn is left out: the setting with the best mean over the others is chosen, and
+    its scores in the one left out are taken; the result is the mean of those (leave-one-out
+    cross-validation of the choice). It is what a choice with one part fewer gives.
 
     Args:
         values: (settings, repeats), NaN where there is none.
         lower: Whether less is better.
+        parts: Which part each repeat belongs to, (repeats,).
 
     Returns:
-        NaN for one repeat.
+        NaN for one part.
 
-    >>> left_out_score(np.array([[0.9, 0.5, 0.7], [0.6, 0.8, 0.7]]), lower=False)
+    >>> scores = np.array([[0.9, 0.5, 0.7], [0.6, 0.8, 0.7]])
+    >>> left_out_score(scores, lower=False, parts=np.arange(3))
     0.6
     """
     there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
-    others = there.sum(axis=1, keepdims=True) - there
+    others = _without_part(there.astype(np.int64), parts)
     with np.errstate(invalid="ignore"):
-        mean = (filled.sum(axis=1, keepdims=True) - filled) / others
+        mean = _without_part(np.where(there, values, 0.0), parts) / others
     worst = np.inf if lower else -np.inf
     mean = np.where(others > 0, mean, worst)
     chosen = mean.argmin(axis=0) if lower else mean.argmax(axis=0)
     scores = values[chosen, np.arange(values.shape[1])]
     scores = scores[np.isfinite(scores) & (others > 0).any(axis=0)]
     return float(scores.mean()) if len(scores) else math.nan
+
+
+def _without_part(values: NDArray[Any], parts: Places) -> NDArray[Any]:
+    """For each repeat the sum over those of other parts, (settings, repeats)."""
+    sums = np.zeros((int(parts.max(initial=0)) + 1, len(values)), dtype=values.dtype)
+    np.add.at(sums, parts, values.T)
+    found: NDArray[Any] = (sums.sum(axis=0) - sums[parts]).T
+    return found

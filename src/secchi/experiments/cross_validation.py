@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from secchi.errors import DataError, SpecError
 from secchi.experiments.measures import measure_range, measure_text
+from secchi.experiments.validation_rows import ValidationRows
 from secchi.files import finite
 from secchi.intervals import LEVEL, mean_intervals
 from secchi.text import counted, interval_cell, number, table
@@ -28,8 +29,7 @@ class CrossValidation:
     """The scores of k folds, each of which validates once; several times with other folds.
 
     Folds have training rows in common, which the interval of a mean counts: it is that of
-    :func:`secchi.intervals.mean_intervals` over all k times repeats scores, with the ratio
-    1 / (k - 1) of validating rows to those that train.
+    :func:`secchi.intervals.mean_intervals` over all k times repeats scores.
 
     Attributes:
         name: Of the data.
@@ -40,6 +40,8 @@ class CrossValidation:
         rows: How many rows there are in all folds.
         epoch_chosen: Whether the fold that validates said of some training which epoch is the last,
             or is kept.
+        ratio: Validating rows by training rows, as
+            :class:`secchi.experiments.validation_rows.ValidationRows` has it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class CrossValidation:
     scores: Mapping[str, Array]
     rows: int
     epoch_chosen: bool
+    ratio: float
 
     @property
     def failed(self) -> int:
@@ -65,8 +68,8 @@ class CrossValidation:
         if measure not in self.scores:
             known = ", ".join(self.scores)
             raise DataError(f"there is no measure {measure!r}, only {known}")
-        scores, ratio = self.scores[measure].ravel(), 1 / (self.k - 1)
-        mean, low, high = mean_intervals(scores, ratio=ratio, within=measure_range(measure))
+        scores, within = self.scores[measure].ravel(), measure_range(measure)
+        mean, low, high = mean_intervals(scores, ratio=self.ratio, within=within)
         return float(mean), float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,4 +162,5 @@ def cross_validate(
     table = experiment.tables().of({"fold": 0}, 0)
     rows = len(table.labels("train")) + len(table.labels("valid"))
     chosen = result.best("valid_loss").epoch_chosen
-    return CrossValidation(experiment.name, int(k), repeats, scores, rows, chosen)
+    ratio = ValidationRows.of(result.document).ratio
+    return CrossValidation(experiment.name, int(k), repeats, scores, rows, chosen, ratio)

@@ -39,14 +39,19 @@ class ErrorName(NamedTuple):
     def of(cls, measure: str) -> "ErrorName":
         """That of a measure: the error for accuracy, 1 - auc for auc, and so on.
 
+        That of one target among several keeps the target's name as it is written.
+
         >>> ErrorName.of("valid_accuracy").value(0.023), ErrorName.of("valid_auc").text
         ('2.3 %', '1 - auc')
+        >>> ErrorName.of("valid_kind.accuracy").text, ErrorName.of("valid_final_grade.r").text
+        ('error of kind', '1 - final_grade.r')
         """
-        name = measure.removeprefix("valid_").replace("_", " ")
+        target, dot, name = measure.removeprefix("valid_").rpartition(".")
         less, (low, high) = lower_is_better(measure), measure_range(measure)
         most = high if less else 1 - low
-        if name in ("accuracy", "error rate"):
-            return cls("error", True, less, most)
+        if name in ("accuracy", "error_rate"):
+            return cls(f"error of {target}" if target else "error", True, less, most)
+        name = f"{target}{dot}{name.replace('_', ' ')}"
         return cls(name if less else f"1 - {name}", False, less, most)
 
     @property
@@ -106,6 +111,7 @@ class Forecast:
         change: The error less that with the largest number, both by the law.
         change_low: Lower end of its 95 % interval, likewise.
         change_high: Upper end of it.
+        follows: Whether the law follows what was measured; where not, no forecast is told.
 
     >>> print(Forecast("valid_accuracy", "rows", 300, .02, .01, .03, 200, -.004, -.006, -.001))
     with 300 rows: error 2.0 % (95 % interval 1.0 to 3.0); another 100 rows would bring about \
@@ -122,11 +128,12 @@ class Forecast:
     change: float
     change_low: float
     change_high: float
+    follows: bool = True
 
     @property
     def told(self) -> bool:
-        """Whether the change is beyond the noise: its interval leaves out zero."""
-        return self.change_high < 0 or self.change_low > 0
+        """Whether the change is told and beyond the noise: its interval leaves out zero."""
+        return self.follows and (self.change_high < 0 or self.change_low > 0)
 
     @property
     def times(self) -> float:
@@ -143,8 +150,10 @@ class Forecast:
         return str(self)
 
     def __str__(self) -> str:
-        name = ErrorName.of(self.measure)
-        text = f"with {self.size:,} {self.rows}: {name.text} {name.value(self.error)}"
+        name, where = ErrorName.of(self.measure), f"with {self.size:,} {self.rows}"
+        if not self.follows:
+            return f"{where}: nothing that can be told, for no power law follows these errors"
+        text = f"{where}: {name.text} {name.value(self.error)}"
         text += self._interval(self.low, self.high)
         if self.size > self.largest:
             text += f"; another {self.size - self.largest:,} {self.rows} would bring {self._gain}"

@@ -29,6 +29,9 @@ SIZES = 9
 _SMALLEST = 1 / 16
 _ROWS_OF_A_CLASS = 10
 
+_ROUNDING = 1e-6
+"""What is below zero by less is zero, as a divergence of equal shares can be in float32."""
+
 
 def learning_curve(
     base: "Experiment",
@@ -55,7 +58,8 @@ def learning_curve(
 
     Raises:
         SpecError: With every fault.
-        DataError: There are too few rows, or a training failed in every repeat.
+        DataError: There are too few rows, a training failed in every repeat, or a loss of one's own
+            lies below zero.
 
     >>> from secchi import MLP, Experiment, Qwerties, Training
     >>> rows = Experiment(Qwerties(rows=300), MLP([]), Training(epochs=5))
@@ -125,7 +129,7 @@ def curve_of(
 
     Raises:
         SpecError: There are fewer than four sizes.
-        DataError: A training failed in every repeat.
+        DataError: A training failed in every repeat, or a loss of one's own lies below zero.
     """
     means = result.mean(measure, "train_fraction")
     shares = np.array([group["train_fraction"] for group in means.groups])
@@ -137,6 +141,11 @@ def curve_of(
         )
     name, courses = ErrorName.of(measure), result.curves("valid_loss", "train_fraction")
     each = name.error(means.each[:, whole])
+    if each.min() < -_ROUNDING:
+        raise DataError(
+            f"the {name.text} goes down to {each.min():.4g}, and a learning curve takes errors "
+            "from 0 on; choose a metric as the measure"
+        )
     sizes = np.array([rows_of_share(share, count) for share in shares])
     validation = ValidationRows.of(result.document)
     shared = shares if validation.same else 0 * shares

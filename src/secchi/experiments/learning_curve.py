@@ -84,7 +84,8 @@ class LearningCurve:
         """The error to be expected with another number of training rows, with its interval.
 
         The interval is that of the law: it does not hold that the law itself may bend. What the law
-        has beyond what the error can be, such as more than 100 %, is cut off. Print it.
+        has beyond what the error can be, such as more than 100 %, is cut off. Where the law does
+        not follow the errors, that is said in its place. Print it.
 
         Args:
             size: How many rows.
@@ -94,6 +95,23 @@ class LearningCurve:
         """
         if not (is_whole(size) and size >= 1):
             raise SpecError("this forecast cannot be", [f"size is {size!r}, not 1 or more"])
+        return dataclasses.replace(self._by_law(int(size)), follows=self.follows)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the law follows the errors well enough to tell what more rows would bring.
+
+        Not where the law leaves the interval of the error at the largest size, nor where it misses
+        that error by more than what twice as many rows are to bring beyond the noise.
+        """
+        double = self._by_law(2 * int(self.sizes[-1]))
+        law = double.error - double.change
+        if law < self.low[-1] or law > self.high[-1]:
+            return False
+        return not (double.told and abs(law - self.mean[-1]) > abs(double.change))
+
+    def _by_law(self, size: int) -> Forecast:
+        """What the law has for a number of rows, whether or not it follows the errors."""
         largest = int(self.sizes[-1])
         both, possible = np.array([size, largest]), self._name.possible
         error, last = possible(self.law.at(both)[0])
@@ -102,7 +120,7 @@ class LearningCurve:
         change_low, change_high = _ends(drawn[:, 0] - drawn[:, 1])
         change = float(error - last)
         ends = low, high, largest, change, change_low, change_high
-        return Forecast(self.measure, self.rows, int(size), float(error), *ends)
+        return Forecast(self.measure, self.rows, size, float(error), *ends)
 
     @property
     def asymptote(self) -> tuple[float, float, float]:
@@ -115,11 +133,15 @@ class LearningCurve:
         return value, *_ends(possible(self.laws.asymptote))
 
     def plot(self) -> "Figure":
-        """Draw the errors, the law with its interval, and, dashed, where it would lead."""
+        """Draw the errors, the law with its interval, and, dashed, where it would lead.
+
+        Where the law does not follow the errors it ends at the largest size.
+        """
         from secchi.figures.learning_curves import Law, learning_curve
 
         name, largest = self._name, float(self.sizes[-1])
-        at = np.geomspace(self.sizes[0], _DRAWN * largest, 200)
+        end = _DRAWN * largest if self.follows else largest
+        at = np.geomspace(self.sizes[0], end, 200)
         drawn = name.possible(self.laws.at(at))
         low, high = name.scale * np.array([_ends(errors) for errors in drawn.T]).T
         law = name.scale * name.possible(self.law.at(at)[0])
@@ -227,7 +249,14 @@ class LearningCurve:
             why = "so few repeats" if few else "the same errors in every repeat"
             return f"with {why} nothing can be said about noise"
         if not self.mean[-1]:
-            return f"with {self.sizes[-1]:,} {self.rows} no validation row is left that is wrong"
+            where = f"with {self.sizes[-1]:,} {self.rows}"
+            if name.share:
+                return f"{where} no validation row is left that is wrong"
+            return f"{where}: {name.text} {name.number(0.0)}, the least that it can be"
+        if not self.follows:
+            law = name.number(float(self.law.at(self.sizes[-1:])[0, 0]))
+            last = name.value(self.mean[-1])
+            return f"no power law follows these errors: the best takes {last} for {law}"
         if name.number(high) == name.number(0.0):
             return "within these sizes it does not begin to level off"
         interval = f"{100 * LEVEL:g} % interval {name.number(low)} to {name.number(high)}"

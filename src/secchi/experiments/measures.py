@@ -40,6 +40,15 @@ def measure_range(measure: str) -> tuple[float, float]:
     return metric_range(name.rpartition(".")[2])
 
 
+def target_of(measure: str) -> str:
+    """The target that it is of, where there are several; nothing where there is one.
+
+    >>> target_of("valid_pet.accuracy"), target_of("valid_accuracy")
+    ('pet', '')
+    """
+    return measure.removeprefix("valid_").rpartition(".")[0]
+
+
 def is_share(measure: str) -> bool:
     """Whether it is the share of rows of which something is true, such as of right answers.
 
@@ -143,11 +152,14 @@ def measure_text(measure: str) -> str:
 
     >>> measure_text("valid_accuracy"), measure_text("train_loss"), measure_text("gap")
     ('validation accuracy', 'training loss', 'generalisation gap of the loss')
+    >>> measure_text("valid_final_grade.balanced_accuracy")
+    'validation final_grade.balanced accuracy'
     """
     if measure == GAP:
         return "generalisation gap of the loss"
     split, _, name = measure.partition("_")
-    return f"{_SPLITS[split]} {name.replace('_', ' ')}"
+    target, dot, metric = name.rpartition(".")
+    return f"{_SPLITS[split]} {target}{dot}{metric.replace('_', ' ')}"
 
 
 def unit_fault(measure: str, factors: Sequence[str]) -> str | None:

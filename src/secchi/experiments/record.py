@@ -46,19 +46,20 @@ def fingerprint_of(data: Any) -> str:
     return joint.hexdigest()
 
 
-def _rows_of(data: Any) -> dict[str, float | None]:
-    """How many rows train and how many validate, and as how many a share of the latter counts.
+def _rows_of(data: Any) -> dict[str, Any]:
+    """How many rows train and validate, as how many a share counts, and how they are parted.
 
-    The last is None where an answer is no single class, of which a share of the rows could be
-    right; of weighted rows it is their effective number.
+    ``shares`` has each target of which an answer is a single class, so that a share of the
+    validation rows can be right: of weighted rows it is their effective number. ``parted_by`` is
+    what forbids to part the rows in other ways, such as time; None where nothing does.
     """
     if isinstance(data, TableData):
-        train, valid = data.train.labels, data.valid.labels
+        train, valid, parted_by = data.train.labels, data.valid.labels, data.parted_by
     else:
-        train, valid = data.labels("train"), data.labels("valid")
-    single = all(target.exclusive for target in data.task.targets)
-    scoring = effective_rows(len(valid), valid.weights) if single else None
-    return {"train": len(train), "valid": len(valid), "scoring": scoring}
+        train, valid, parted_by = data.labels("train"), data.labels("valid"), None
+    counted = effective_rows(len(valid), valid.weights)
+    shares = {target.name: counted for target in data.task.targets if target.exclusive}
+    return {"train": len(train), "valid": len(valid), "shares": shares, "parted_by": parted_by}
 
 
 def data_from(document: Mapping[str, Any], faults: list[str]) -> Any:

@@ -76,7 +76,7 @@ class Result:
     ahead of the next, lr = 0.2, by 0.1100 (95 % interval 0.0852 to 0.1348): beyond the noise
     after choosing: 0.6100 (optimism 0.0000)
     the luck of these validation rows stays in it; the interval is of weights and batches alone; \
-resplit=True tells it
+validating on every fold takes it out (folds=5, and fold varies)
     """
 
     def __init__(
@@ -195,8 +195,8 @@ resplit=True tells it
         """All settings in order, and which of them cannot be told from the first.
 
         What is compared is said at :class:`secchi.experiments.ranking.Ranking`, the formulas stand
-        at :func:`secchi.experiments.ranking.compare`. With fewer than three repeats nothing is said
-        about noise.
+        at :func:`secchi.experiments.comparing.compare`. With fewer than three repeats nothing is
+        said about noise.
         """
         return ranking_of(self._collected, self._compared(measure))
 
@@ -205,9 +205,11 @@ resplit=True tells it
 
         A setting that has a number in every repeat, where there is one. The best of many looks
         better than it is, for it was chosen by the same scores: choosing on all repeats but one and
-        scoring on that one tells by how much. Where all repeats have the same validation rows, what
-        choosing gained on those rows stays in the score; ``resplit=True`` or folds take it out.
-        What choosing the epoch gained, by early stopping or ``keep_best``, stays in any case.
+        scoring on that one tells by how much. Over folds, one is left out of all repeats. Where
+        repeats have the same validation rows, what choosing gained on those rows stays in that
+        score too; with ``resplit=True`` a part of it, for what validates in one repeat does so in
+        others. Made-up rows and folds leave none. What choosing the epoch gained, by early stopping
+        or ``keep_best``, stays in any case.
         Intervals count that splits of the same rows have most of them in common
         (:func:`secchi.intervals.mean_intervals`).
 

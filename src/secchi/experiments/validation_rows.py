@@ -2,40 +2,66 @@
 
 import math
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from secchi.experiments.measures import is_share
+from secchi.experiments.measures import is_share, target_of
 from secchi.intervals import share_interval
 
-_USUAL = {"train": 4, "valid": 1, "scoring": None}
+_USUAL = {"train": 4, "valid": 1}
 """Rows of a record that does not say how many, as a table is usually parted."""
+
+
+class Shared(Enum):
+    """Which of the rows that validate two repeats have in common.
+
+    Attributes:
+        NONE: Each repeat makes up rows of its own.
+        ALL: One split, or a single fold.
+        FOLDS: The same folds, of which each validates in turn.
+        SOME: Each repeat parts the same rows in another way.
+    """
+
+    NONE = "none"
+    ALL = "all"
+    FOLDS = "folds"
+    SOME = "some"
 
 
 class ValidationRows(NamedTuple):
     """Which rows validate, and what that means for the noise of a score.
 
     Attributes:
-        same: Whether every repeat has the same ones.
+        shared: Which of them two repeats have in common.
         number: How many; None where it is not the same number everywhere, or not known.
-        scoring: As how many rows a share of them counts, by their weights
-            (:func:`secchi.intervals.effective_rows`); None where answers are no single class.
+        shares: As how many rows a share of them counts, by target: by their weights
+            (:func:`secchi.intervals.effective_rows`). Only targets of which an answer is a single
+            class; none where repeats have other rows.
         ratio: Validating rows by training rows, where repeats or folds part the same rows in other
             ways; else 0. It is that of the split, whatever share of its training rows a trial
-            learns from.
+            learns from. Over folds of rows that are made up anew for each repeat it is divided by
+            the number of repeats, which are independent.
+        foldable: Whether the rows can be parted in other ways: not by time, say.
     """
 
-    same: bool
-    number: int | None
-    scoring: float | None
-    ratio: float
+    shared: Shared
+    number: int | None = None
+    shares: Mapping[str, float] = {}
+    ratio: float = 0.0
+    foldable: bool = True
+
+    @property
+    def same(self) -> bool:
+        """Whether every repeat has the same ones."""
+        return self.shared is Shared.ALL
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "ValidationRows":
         """Those of an experiment, from what ``Experiment.to_dict`` gave.
 
-        >>> rows = {"train": 120, "valid": 30, "scoring": 30.0}
+        >>> rows = {"train": 120, "valid": 30, "shares": {"pet": 30.0}, "parted_by": None}
         >>> ValidationRows.of({"data": {"rows": rows}, "resplit": True}).ratio
         0.25
         >>> ValidationRows.of({"data": {"rows": rows}}).number
@@ -43,15 +69,20 @@ class ValidationRows(NamedTuple):
         >>> ValidationRows.of({"data": {"made": {"name": "line"}}, "resplit": True}).ratio
         0.0
         """
-        data = document.get("data", {})
+        data, folds = document.get("data", {}), document.get("folds")
         rows = data.get("rows", _USUAL)
+        ratio = rows["valid"] / rows["train"] if folds is None else 1 / (folds - 1)
+        several = folds is not None and not _is_single(document.get("vary", {}).get("fold"))
         if "made" in data:
-            return cls(False, None, None, 0.0)
-        if (folds := document.get("folds")) is not None:
-            return cls(False, None, None, 1 / (folds - 1))
+            return cls(Shared.NONE, ratio=ratio / document.get("repeats", 1) if several else 0.0)
         if document.get("resplit"):
-            return cls(False, None, None, rows["valid"] / rows["train"])
-        return cls(True, rows["valid"] if "rows" in data else None, rows["scoring"], 0.0)
+            return cls(Shared.SOME, ratio=ratio)
+        if several:
+            return cls(Shared.FOLDS, ratio=ratio)
+        foldable = rows.get("parted_by") is None
+        if folds is not None or "rows" not in data:
+            return cls(Shared.ALL, foldable=foldable)
+        return cls(Shared.ALL, rows["valid"], rows.get("shares", {}), foldable=foldable)
 
     def others(self, measure: str, score: float) -> tuple[float, float]:
         """Where a score could be with as many other rows.
@@ -63,11 +94,18 @@ class ValidationRows(NamedTuple):
             The lower and the upper end; NaN both of a measure that is no share of rows, and where
             repeats have other rows anyhow.
 
-        >>> rows = ValidationRows(same=True, number=30, scoring=30.0, ratio=0.0)
+        >>> rows = ValidationRows(Shared.ALL, number=30, shares={"pet": 30.0})
         >>> low, high = rows.others("valid_accuracy", 0.9)
         >>> f"{low:.3f} {high:.3f}"
         '0.744 0.965'
         """
-        if self.scoring is None or not is_share(measure) or math.isnan(score):
+        target = target_of(measure) or next(iter(self.shares), "")
+        rows = self.shares.get(target)
+        if rows is None or not is_share(measure) or math.isnan(score):
             return math.nan, math.nan
-        return share_interval(np.arange(round(self.scoring)) < round(score * self.scoring))
+        return share_interval(np.arange(round(rows)) < round(score * rows))
+
+
+def _is_single(factor: Any) -> bool:
+    """Whether a factor, as it is written down, has one value."""
+    return isinstance(factor, list) and len(set(factor)) == 1

@@ -93,6 +93,8 @@ def factor_means(
         _words(last, [str(value) for value in values])
     else:
         number_axis(last.xaxis, places)
+    if _wide(lines):
+        above.set_yscale("log")
     _finish(figure, above, below, lines, measure, colors, note)
     last.set_xlabel(factor, fontsize=FONT, parse_math=False)
     return figure
@@ -135,7 +137,7 @@ def factor_curves(
         note: Likewise.
         cut: Whether the axis leaves out what would flatten the rest, such as the first epochs or a
             training that all but diverges (that one is faint), and notes how far it goes. For what
-            can be below zero, so that no logarithmic axis holds it.
+            can be below zero: its axis is never logarithmic, even where it happens to stay above.
 
     >>> line = Line("", np.ones(3), np.zeros(3), np.full(3, 2.0))
     >>> factor_curves([line], "validation loss").axes[0].get_xlabel()
@@ -155,6 +157,8 @@ def factor_curves(
         at = np.arange(len(line.mean), dtype=np.float64)
         _band(axes, at, line, color, mark, 1.0 if is_strong else _FAINT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if _wide(lines) and not cut:
+        axes.set_yscale("log")
     _finish(figure, axes, None, lines, measure, colors, "; ".join(notes))
     axes.set_xlabel("epoch", fontsize=FONT)
     return figure
@@ -219,8 +223,6 @@ def _finish(
 ) -> None:
     above.set_ylabel(measure, fontsize=FONT)
     above.grid(alpha=0.3)
-    if _wide(lines):
-        above.set_yscale("log")
     if below is not None:
         below.set_ylabel("share failed", fontsize=FONT)
         below.set_ylim(-0.08, 1.08)

@@ -20,7 +20,7 @@ class Law(NamedTuple):
         error: The line.
         low: The lower ends of the interval.
         high: The upper ends.
-        largest: From here on it is a forecast.
+        largest: From here on it is a forecast; the line may end there.
     """
 
     sizes: Array
@@ -84,7 +84,8 @@ def learning_curve(
         (law.sizes <= law.largest, "-", f"power law{interval}"),
         (law.sizes >= law.largest, "--", "forecast"),
     ):
-        axes.plot(law.sizes[here], law.error[here], line, color=MISS, label=label)
+        if here.sum() > 1:
+            axes.plot(law.sizes[here], law.error[here], line, color=MISS, label=label)
     if has_ends:
         axes.fill_between(law.sizes, law.low, law.high, color=MISS, alpha=0.15, linewidth=0)
     axes.axvline(law.largest, color="black", linewidth=0.8, linestyle=":")

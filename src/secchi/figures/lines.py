@@ -12,6 +12,13 @@ _FLAT = 4.0
 _AWAY = 1000.0
 """A line so many times as far from zero as others are has all but diverged."""
 
+_AT_ZERO = 0.01
+"""Lines nearer to zero than this count as this far from it.
+
+In units of a loss, of which knowing nothing costs about 1, they are all as good as zero, as those
+of rates so low that nothing is learned; one that learns something has not diverged beside them.
+"""
+
 Array = NDArray[np.float64]
 
 
@@ -104,7 +111,8 @@ def cut_of(lines: Sequence[Line]) -> Cut | None:
 def _matter(lines: Sequence[Line]) -> list[bool]:
     """Whether each line says where an axis ends, and is not one that all but diverges.
 
-    Such a line has trials that failed, or is a thousand times as far from zero as others are.
+    Such a line has trials that failed, or is a thousand times as far from zero as others are, and
+    at least at 10.
     """
     levels = [np.abs(line.later_half.numbers) for line in lines]
     sound = [
@@ -115,5 +123,5 @@ def _matter(lines: Sequence[Line]) -> list[bool]:
         return [len(level) > 0 for level in levels]
     far = [float(np.median(level)) if len(level) else 0.0 for level in levels]
     known = sorted(each for each, fine in zip(far, sound, strict=True) if fine)
-    usual = known[(len(known) - 1) // 2]
+    usual = max(known[(len(known) - 1) // 2], _AT_ZERO)
     return [fine and each <= _AWAY * usual for each, fine in zip(far, sound, strict=True)]
