@@ -425,3 +425,18 @@ def test_an_epoch_that_was_chosen_on_the_same_rows_is_told(make_result, outcome,
     text = str(Result({}, finished).best())
     assert "without its luck" not in text
     assert "the epoch was chosen on the same rows" in text
+
+
+def test_an_epoch_that_others_chose_is_not_the_bests(make_result) -> None:
+    values = np.random.default_rng(20).normal(0.5, 0.01, (len(LRS), 4))
+    values[0] += 0.2
+    result = make_result(LRS, values)
+    for place, one in enumerate(result.finished):
+        if one.trial.setting != LRS[0]:
+            result.finished[place] = one._replace(curve=one.curve._replace(kept=1))
+    assert result.best().setting == LRS[0]
+    assert "epoch was chosen" not in str(result.best())
+    for place, one in enumerate(result.finished):
+        result.finished[place] = one._replace(curve=one.curve._replace(kept=1))
+    again = type(result)(result.document, result.finished)
+    assert "epoch was chosen on the same rows" in str(again.best())

@@ -59,7 +59,7 @@ class Best:
         rows_low: Lower end of where the score could be with as many other rows, by the 95 %
             interval of Wilson; NaN where it is no share of rows.
         rows_high: Upper end of it.
-        epoch_chosen: Whether the rows that score said which epoch is the last, or is kept.
+        epoch_chosen: Whether the rows that score said of it which epoch is the last, or is kept.
         folds: Into how many folds a repeat is parted; 1 where it is not.
     """
 
@@ -174,6 +174,7 @@ def best_of(collected: Collected, measure: str, rows: ValidationRows) -> Best | 
     keys = {canonical(one.setting) for one in candidates}
     chosen = [canonical(setting) in keys for setting in collected.settings]
     first = candidates[0]
+    place = collected.settings.index(first.setting)
     return Best(
         measure,
         first.setting,
@@ -193,7 +194,7 @@ def best_of(collected: Collected, measure: str, rows: ValidationRows) -> Best | 
         rows.foldable,
         rows.number,
         *rows.others(measure, first.mean),
-        collected.epoch_chosen,
+        bool(collected.epoch_chosen[collected.setting == place].any()),
         collected.folds,
     )
 

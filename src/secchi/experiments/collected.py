@@ -1,6 +1,7 @@
 """What every trial came to: the curves are read once, and a few numbers of each are kept."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,8 @@ class Collected:
         epochs: How many epochs each has, (trials,).
         kept: The epoch whose weights were kept, the last where none was chosen; None of a trial
             without epochs.
-        epoch_chosen: Whether the validation rows said of some trial which epoch is its last, or is
-            kept.
+        epoch_chosen: Whether the validation rows said which epoch is the last of a trial, or is
+            kept, (trials,).
         alone: Why a trial was trained alone; None where it was not.
         reasons: Why a trial failed, and what helps; None where it did not.
     """
@@ -65,16 +66,16 @@ class Collected:
     outcomes: tuple[Outcome, ...]
     epochs: NDArray[np.int64]
     kept: tuple[int | None, ...]
-    epoch_chosen: bool
+    epoch_chosen: NDArray[np.bool_]
     alone: tuple[str | None, ...]
     reasons: tuple[str | None, ...]
 
     @classmethod
     def of(cls, finished: "Iterable[Finished]", ratio: float = 0.0) -> "Collected":
         """Read every trial once, in order; of the curves only the numbers above are kept."""
-        trials, outcomes, epochs, kept, alone, reasons = [], [], [], [], [], []
+        trials, outcomes, epochs, kept, chosen, alone, reasons = [], [], [], [], [], [], []
         rows: list[dict[str, float]] = []
-        names, chosen = dict.fromkeys(LOSSES), False
+        names = dict.fromkeys(LOSSES)
         for one in finished:
             curve = one.curve
             trials.append(one.trial)
@@ -85,7 +86,7 @@ class Collected:
             reasons.append(_reason(one))
             rows.append(_last(curve))
             names |= dict.fromkeys(f"valid_{name}" for name in curve.metrics)
-            chosen |= curve.kept is not None or curve.outcome is Outcome.STOPPED_EARLY
+            chosen.append(curve.kept is not None or curve.outcome is Outcome.STOPPED_EARLY)
         values = {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
         factors = dict.fromkeys(name for trial in trials for name in trial.setting)
         return cls(
@@ -98,7 +99,7 @@ class Collected:
             tuple(outcomes),
             np.array(epochs, dtype=np.int64),
             tuple(epoch if epoch >= 0 else None for epoch in kept),
-            chosen,
+            np.array(chosen, dtype=np.bool_),
             tuple(alone),
             tuple(reasons),
         )
@@ -142,6 +143,16 @@ class Collected:
     def failed(self) -> NDArray[np.bool_]:
         """Whether each trial failed, (trials,)."""
         return np.array([outcome in FAILED for outcome in self.outcomes], dtype=np.bool_)
+
+    def usual(self, besides: Sequence[str]) -> dict[str, Any]:
+        """The value that most settings have of each factor that varies, but for some factors."""
+        found = {}
+        for name in self.varied:
+            if name not in besides:
+                values = [setting.get(name) for setting in self.settings]
+                keys = [canonical(value) for value in values]
+                found[name] = values[keys.index(Counter(keys).most_common(1)[0][0])]
+        return found
 
     def matrix(self, values: NDArray[Any], absent: Any = np.nan) -> NDArray[Any]:
         """Values of the trials as (settings, repeats, …); ``absent`` where there is no trial."""

@@ -75,6 +75,7 @@ class MeanCurves(GroupMeans):
             for g, group in enumerate(self.groups)
         ]
         document = {"measure": self.measure, "by": list(self.by), "smooth": self.smooth}
+        document["remark"] = self.remark
         plain: dict[str, Any] = finite(document | {"groups": groups})
         return plain
 
@@ -93,12 +94,17 @@ class MeanCurves(GroupMeans):
         for group, runs, failed in zip(self.groups, self.runs, self.failed, strict=True):
             end = f", {failed:,} failed" if failed else ""
             lines.append(f"{setting_text(group)}: {counted(int(runs), 'trial', 'trials')}{end}")
+        lines += [self.remark] if self.remark else []
         return "\n".join(lines)
 
 
 def mean_curves(
-    collected: Collected, finished: "Sequence[Finished]", measure: str, by: Sequence[str]
+    collected: Collected,
+    finished: "Sequence[Finished]",
+    measure: str,
+    by: Sequence[str],
+    remark: str = "",
 ) -> MeanCurves:
     """Means by epoch; see :meth:`secchi.experiments.result.Result.curves`."""
     collected = collected.apart(by)
-    return MeanCurves.of(collected, measure, by, collected.courses(measure, finished))
+    return MeanCurves.of(collected, measure, by, collected.courses(measure, finished), remark)

@@ -39,10 +39,12 @@ def means_figure(means: "Means") -> "Figure":
     from secchi.figures.factors import factor_means
 
     values, lines = _lines(means, means.mean, means.low, means.high)
-    note = _INTERVAL if np.isfinite(means.low).any() else ""
-    if means.smooth > 1:
-        smoothed = f"smoothed over {means.smooth} values of {means.by[0]}"
-        note = f"{smoothed}; {note}" if note else smoothed
+    notes = [
+        f"smoothed over {means.smooth} values of {means.by[0]}" if means.smooth > 1 else "",
+        _INTERVAL if np.isfinite(means.low).any() else "",
+        means.remark,
+    ]
+    note = "; ".join(filter(None, notes))
     return factor_means(
         values, lines, _first(means.by), measure_text(means.measure), _rest(means.by), note
     )
@@ -116,6 +118,7 @@ def curves_figure(curves: "MeanCurves") -> "Figure":
         )
     notes = [f"smoothed over {curves.smooth} epochs"] if curves.smooth > 1 else []
     notes += [_INTERVAL] if np.isfinite(curves.low).any() else []
+    notes += [curves.remark] if curves.remark else []
     colors = ", ".join(curves.by)
     cut = math.isinf(measure_range(curves.measure)[0])
     return factor_curves(lines, measure_text(curves.measure), colors, "; ".join(notes), cut)

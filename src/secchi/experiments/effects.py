@@ -69,6 +69,7 @@ class Effects:
         balanced: Whether every combination of values has equally many trials. If not, shares are
             found by least squares, each beyond that of the others, and do not add up to 1.
         binned: Factors with so many values that neighbours were taken together.
+        caution: What the noise of the repeats does not tell of; "" for nothing.
     """
 
     measure: str
@@ -79,6 +80,7 @@ class Effects:
     left_out: int
     balanced: bool
     binned: tuple[str, ...]
+    caution: str = ""
 
     def __getitem__(self, name: str) -> Effect:
         """One effect by its name, such as ``"lr"`` or ``"lr x dropout"``.
@@ -174,10 +176,12 @@ class Effects:
         rows.append(["repeat", f"{self.repeat:.1%}", "", ""])
         rows.append(["the rest", f"{self.rest:.1%}", "", ""])
         head = f"variance of {measure_text(self.measure)} over {self.trials:,} trials"
-        return "\n".join([head, table(rows), *self.remarks, self.verdict])
+        tested = any(not math.isnan(one.p) for one in self.effects)
+        caution = [self.caution] if self.caution and tested else []
+        return "\n".join([head, table(rows), *self.remarks, self.verdict, *caution])
 
 
-def effects_of(collected: Collected, measure: str) -> Effects:
+def effects_of(collected: Collected, measure: str, caution: str = "") -> Effects:
     """The effects of all factors; see :meth:`secchi.experiments.result.Result.effects`."""
     values = collected.finals(measure)
     there = np.asarray(np.isfinite(values).any(axis=1))
@@ -210,6 +214,7 @@ def effects_of(collected: Collected, measure: str) -> Effects:
         int((~there).sum()),
         variance.balanced,
         tuple(name for group, coarse in zip(groups, cut, strict=True) if coarse for name in group),
+        caution,
     )
 
 

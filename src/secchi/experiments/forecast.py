@@ -152,7 +152,7 @@ class Forecast:
     def __str__(self) -> str:
         name, where = ErrorName.of(self.measure), f"with {self.size:,} {self.rows}"
         if not self.follows:
-            return f"{where}: nothing that can be told, for no power law follows these errors"
+            return f"{where}: nothing that can be told, for no power law fits these errors"
         text = f"{where}: {name.text} {name.value(self.error)}"
         text += self._interval(self.low, self.high)
         if self.size > self.largest:

@@ -36,6 +36,7 @@ class GroupMeans:
         failed: How many of them failed, (groups,).
         ratio: Validating rows by training rows where repeats split the same rows; else 0.
         smooth: Over how many neighbours the means are taken; 1 for each by itself.
+        remark: In what else the trials of a group are alike, or groups differ; "" for nothing.
     """
 
     measure: str
@@ -51,9 +52,17 @@ class GroupMeans:
     failed: NDArray[np.int64]
     ratio: float = 0.0
     smooth: int = 1
+    remark: str = ""
 
     @classmethod
-    def of(cls, collected: Collected, measure: str, by: Sequence[str], values: Array) -> Self:
+    def of(
+        cls,
+        collected: Collected,
+        measure: str,
+        by: Sequence[str],
+        values: Array,
+        remark: str = "",
+    ) -> Self:
         """The means of some values.
 
         Args:
@@ -61,6 +70,7 @@ class GroupMeans:
             measure: What the values are.
             by: The factors that tell groups apart.
             values: (settings, repeats, …), NaN where there is none.
+            remark: As of the class.
         """
         groups, places = collected.grouped(by)
         each = averaged(values, places, len(groups))
@@ -74,6 +84,7 @@ class GroupMeans:
             tally(np.isfinite(values), places, len(groups)),
             *counts(collected, places, len(groups)),
             collected.ratio,
+            remark=remark,
         )
 
     def with_smooth(self, each: Array, count: int) -> Self:

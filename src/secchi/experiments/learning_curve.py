@@ -254,9 +254,9 @@ class LearningCurve:
                 return f"{where} no validation row is left that is wrong"
             return f"{where}: {name.text} {name.number(0.0)}, the least that it can be"
         if not self.follows:
-            law = name.number(float(self.law.at(self.sizes[-1:])[0, 0]))
+            law = name.value(float(self.law.at(self.sizes[-1:])[0, 0]))
             last = name.value(self.mean[-1])
-            return f"no power law follows these errors: the best takes {last} for {law}"
+            return f"no power law fits: the best gives {law} where {last} was measured"
         if name.number(high) == name.number(0.0):
             return "within these sizes it does not begin to level off"
         interval = f"{100 * LEVEL:g} % interval {name.number(low)} to {name.number(high)}"

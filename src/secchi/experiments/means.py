@@ -138,6 +138,7 @@ class Means(GroupMeans):
             "measure": self.measure,
             "by": list(self.by),
             "smooth": self.smooth,
+            "remark": self.remark,
             "combinations": self.combinations,
             "groups": group_records(self.groups, self._numbers),
         }
@@ -196,6 +197,7 @@ class Means(GroupMeans):
             lines.append(NO_NUMBER)
         if self.smooth > 1:
             lines.append(f"smoothed over {self.smooth} values of {self.by[0]}")
+        lines += [self.remark] if self.remark else []
         return "\n".join(lines)
 
     @property
@@ -205,10 +207,10 @@ class Means(GroupMeans):
         return {name: getattr(self, name) for name in names}
 
 
-def means_of(collected: Collected, measure: str, by: Sequence[str]) -> Means:
+def means_of(collected: Collected, measure: str, by: Sequence[str], remark: str = "") -> Means:
     """Means over repeats; see :meth:`secchi.experiments.result.Result.mean`."""
     collected = collected.apart(by)
-    return Means.of(collected, measure, by, collected.finals(measure))
+    return Means.of(collected, measure, by, collected.finals(measure), remark)
 
 
 def _without(group: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -111,11 +111,13 @@ class Ranking:
         measure: What they were ranked by.
         settings: In their order.
         repeats: How many repeats are compared.
+        caution: What the noise of the repeats does not tell of; "" for nothing.
     """
 
     measure: str
     settings: tuple[Ranked, ...]
     repeats: int
+    caution: str = ""
 
     @property
     def ties(self) -> tuple[Ranked, ...]:
@@ -163,6 +165,7 @@ class Ranking:
             "repeats": self.repeats,
             "settings": [one.to_dict() for one in self.settings],
             "verdict": self.verdict,
+            "caution": self.caution,
         }
         plain: dict[str, Any] = finite(document)
         return plain
@@ -198,7 +201,8 @@ class Ranking:
             rows.append([one.name, mean, behind, p_text(one.p), remark])
         more = len(self.settings) - _SHOWN
         rest = [f"and {more:,} more"] if more > 0 else []
-        return "\n".join([table(rows), *rest, self.verdict])
+        caution = [self.caution] if self.caution and self.compared else []
+        return "\n".join([table(rows), *rest, self.verdict, *caution])
 
     def _remark(self, place: int) -> str:
         one = self.settings[place]
@@ -235,7 +239,7 @@ def unknown_text(names: Sequence[str]) -> str:
     return f"; but {names_of(names)} {differ} by the same in every repeat" if names else ""
 
 
-def ranking_of(collected: Collected, measure: str) -> Ranking:
+def ranking_of(collected: Collected, measure: str, caution: str = "") -> Ranking:
     """Rank all settings; see :meth:`secchi.experiments.result.Result.rank`."""
     sign = 1.0 if lower_is_better(measure) else -1.0
     values, failed, sound, _ = comparable(collected, measure)
@@ -258,7 +262,7 @@ def ranking_of(collected: Collected, measure: str) -> Ranking:
         )
         for s in order
     )
-    return Ranking(measure, found, values.shape[1])
+    return Ranking(measure, found, values.shape[1], caution)
 
 
 def _behind(

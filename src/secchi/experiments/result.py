@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secchi.errors import DataError, SpecError
+from secchi.experiments.asked import Asked, asked_about
 from secchi.experiments.best import Best, best_of
 from secchi.experiments.collected import Collected
 from secchi.experiments.curves import MeanCurves, mean_curves
@@ -164,20 +165,21 @@ validating on every fold takes it out (folds=5, and fold varies)
 
         Args:
             measure: What; see the class.
-            by: The factors that tell groups apart; over all others means are taken. None takes
-                every factor.
+            by: The factors that tell groups apart; over all others means are taken, but in a
+                design that changes one factor at a time, where the others are as in the base.
+                None takes every factor.
 
         Raises:
             SpecError: There is no such measure or factor; or it is a loss, in other units for each
                 group.
         """
         by = self._by(by)
-        return means_of(self._collected, self._compared(measure, by), by)
+        asked = self._asked(by)
+        return means_of(asked.collected, self._compared(measure, by), by, asked.remark)
 
     def curves(self, measure: str | None = None, *by: str) -> MeanCurves:
         """Means over repeats after every epoch; arguments as of :meth:`mean`."""
-        measure, by = self._measure(measure), self._by(by)
-        return mean_curves(self._collected, self.finished, measure, by)
+        return self._curves(measure, self._by(by))
 
     def gap(self, *by: str) -> MeanCurves:
         """The generalisation gap by epoch: the validation loss less the training loss.
@@ -189,7 +191,8 @@ validating on every fold takes it out (folds=5, and fold varies)
 
     def failures(self, *by: str) -> Failures:
         """The share of trials that failed, with intervals, and at which values; as :meth:`mean`."""
-        return failures_of(self._collected, self._by(by))
+        by = self._by(by)
+        return failures_of(self._asked(by).collected, by)
 
     def rank(self, measure: str | None = None) -> Ranking:
         """All settings in order, and which of them cannot be told from the first.
@@ -198,7 +201,7 @@ validating on every fold takes it out (folds=5, and fold varies)
         at :func:`secchi.experiments.comparing.compare`. With fewer than three repeats nothing is
         said about noise.
         """
-        return ranking_of(self._collected, self._compared(measure))
+        return ranking_of(self._collected, self._compared(measure), self._rows.caution)
 
     def best(self, measure: str | None = None) -> Best:
         """The best setting, by how much it leads, and how much of its score is luck.
@@ -227,7 +230,7 @@ validating on every fold takes it out (folds=5, and fold varies)
 
         The formulas stand at :func:`secchi.experiments.variance.variance_of`.
         """
-        return effects_of(self._collected, self._compared(measure))
+        return effects_of(self._collected, self._compared(measure), self._rows.caution)
 
     def replay(self, trial: "int | Trial") -> Replay:
         """Train a trial alone, by the ordinary loop, and compare it with what was kept.
@@ -262,9 +265,7 @@ validating on every fold takes it out (folds=5, and fold varies)
         """
         by = () if color is None else (color,)
         if x == "epoch":
-            course = mean_curves(
-                self._collected, self.finished, self._measure(y), self._checked(by)
-            )
+            course = self._curves(y, self._checked(by))
             return (course if smooth is None else course.smoothed(smooth)).plot()
         found = self.mean(y, x, *by)
         return (found if smooth is None else found.smoothed(smooth)).plot()
@@ -311,7 +312,8 @@ validating on every fold takes it out (folds=5, and fold varies)
 
     def _failing(self) -> Failures:
         """The failures by the factor whose values tell most about them."""
-        found = [self.failures(name) for name in self.factors] or [self.failures()]
+        found = [failures_of(self._collected, [name]) for name in self.factors]
+        found = found or [failures_of(self._collected, [])]
         return max(found, key=lambda one: float((one.runs * one.share**2).sum()))
 
     @cached_property
@@ -337,6 +339,15 @@ validating on every fold takes it out (folds=5, and fold varies)
         if fault := self._unit_fault(measure, self.factors if by is None else by):
             raise SpecError("these trials cannot be compared so", [fault])
         return measure
+
+    def _curves(self, measure: str | None, by: Sequence[str]) -> MeanCurves:
+        asked = self._asked(by)
+        measure = self._measure(measure)
+        return mean_curves(asked.collected, asked.finished, measure, by, asked.remark)
+
+    def _asked(self, by: Sequence[str]) -> Asked:
+        design = self.document.get("design", "grid")
+        return asked_about(by, self._collected, self.finished, design)
 
     def _unit_fault(self, measure: str, by: Sequence[str]) -> str | None:
         names = [name for name in self.document.get("loss_units", ()) if name in by]

@@ -57,6 +57,15 @@ class ValidationRows(NamedTuple):
         """Whether every repeat has the same ones."""
         return self.shared is Shared.ALL
 
+    @property
+    def caution(self) -> str:
+        """What to say of differences that are beyond the noise of repeats; "" for nothing."""
+        if not self.same:
+            return ""
+        rows = "the same" if self.number is None else f"the same {self.number:,}"
+        told = "; resplit=True tells" if self.foldable else ""
+        return f"all on {rows} validation rows: on others it may be otherwise{told}"
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "ValidationRows":
         """Those of an experiment, from what ``Experiment.to_dict`` gave.
