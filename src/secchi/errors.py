@@ -41,12 +41,25 @@ class SpecError(SecchiError):
     """Settings that cannot be.
 
     Attributes:
+        what: What cannot be.
         faults: One sentence for each thing that is wrong.
     """
 
     def __init__(self, what: str, faults: Sequence[str]) -> None:
+        self.what = what
         self.faults = tuple(faults)
         super().__init__(f"{what}: " + "; ".join(self.faults))
+
+    @property
+    def lines(self) -> str:
+        """The message; of several faults each has a line of its own.
+
+        >>> print(SpecError("this training cannot be", ["lr is -1", "epochs is 0"]).lines)
+        this training cannot be:
+          lr is -1
+          epochs is 0
+        """
+        return str(self) if len(self.faults) == 1 else "\n  ".join([f"{self.what}:", *self.faults])
 
 
 class BundleError(SecchiError):

@@ -49,7 +49,7 @@ def refused(done: Any, code: int = 1) -> str:
     assert done.code == code, done
     assert list(done.document) == ["error"]
     message: str = done.document["error"]
-    assert done.err.splitlines()[-1] == f"error: {message}"
+    assert done.err.endswith(f"error: {message}\n")
     assert "Traceback" not in done.err
     assert "did not foresee" not in message
     return message

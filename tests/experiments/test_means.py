@@ -201,3 +201,20 @@ def test_a_mean_curve_shows_where_trials_have_ended() -> None:
 def _curve(epochs: int) -> Curve:
     loss = np.linspace(1, 0.5, epochs)
     return Curve(loss, loss, {}, Outcome.COMPLETED, epochs, None)
+
+
+def test_two_settings_are_compared_by_the_values_that_are_printed(make_result) -> None:
+    settings = [{"lr": lr, "hidden": list(h)} for lr in (1 / 3, 1.0) for h in ((8,), (16, 4))]
+    values = np.random.default_rng(5).normal(0.5, 0.01, (4, 5)) + np.array([[0], [0], [0.2], [0.4]])
+    result = make_result(settings, values)
+    found = result.compare({"lr": 1, "hidden": [16, 4]}, {"lr": 0.333333, "hidden": (8,)})
+    assert found.difference == pytest.approx((values[3] - values[0]).mean())
+    assert found.beyond_noise
+    over_both = result.compare({"lr": 1 / 3}, {"lr": 1.0}, "valid_loss")
+    assert over_both.difference == pytest.approx(0.3, abs=0.02)
+    for other, fault in (
+        ({"lr": 7}, "none has lr = 7; there are lr = 0.333333, lr = 1"),
+        ({"hidden": [8]}, "one is of lr and the other of hidden"),
+    ):
+        with pytest.raises(SpecError, match=fault):
+            result.compare({"lr": 1}, other)

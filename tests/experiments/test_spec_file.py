@@ -231,8 +231,31 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"binary\.toml is no text in UTF-8"):
         read_spec(tmp_path / "binary.toml")
-    with pytest.raises(DataError, match=r"a\.csv"):
-        read_spec(spec(tmp_path, 'data = {csv = "a.csv", target = "b"}'))
+    (fault,) = refused(tmp_path, 'data = {csv = "a.csv", target = "b"}')
+    assert fault.startswith("[data] ")
+    assert "a.csv" in fault
+
+
+def test_one_table_that_cannot_be_hides_no_fault_of_the_others(tmp_path: Path) -> None:
+    faults = refused(
+        tmp_path,
+        """
+        [data]
+        made = "line"
+        [model]
+        activation = "rellu"
+        [training]
+        lr = -1
+        [vary]
+        lrr = [1]
+        dropout = [1.5]
+        [experiment]
+        repeats = 0
+        repeat = 5
+        """,
+    )
+    for name in ("rellu", "lr is -1", "'lrr'", "dropout is 1.5", "repeats", "'repeat'"):
+        assert [fault for fault in faults if name in fault], (name, faults)
 
 
 # ---------------------------------------------------------------- there and back

@@ -23,7 +23,7 @@ from secchi.cli import (
     train,
     vary,
 )
-from secchi.errors import SecchiError
+from secchi.errors import SecchiError, SpecError
 
 _CTRL_C = 130
 """What typer makes of Ctrl-C."""
@@ -74,6 +74,8 @@ def _run() -> tuple[int, str]:
         if code == _CTRL_C:
             return 1, INTERRUPTED
         return (code, "") if isinstance(code, int) else (0, "")
+    except SpecError as error:
+        return 1, error.lines
     except SecchiError as error:
         return 1, str(error)
     except KeyboardInterrupt:

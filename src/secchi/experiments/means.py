@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from secchi.errors import DataError
+from secchi.errors import DataError, SpecError
 from secchi.experiments.averaging import smoothed
 from secchi.experiments.collected import Collected
 from secchi.experiments.frames import group_records, groups_frame
@@ -17,7 +17,7 @@ from secchi.experiments.measures import NO_NUMBER, all_numbers, measure_text, se
 from secchi.experiments.settings import canonical
 from secchi.files import finite
 from secchi.intervals import LEVEL, mean_intervals, without_rounding
-from secchi.text import counted, decimals, interval_cell, number, table
+from secchi.text import counted, decimals, interval_cell, names_of, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +101,19 @@ class Means(GroupMeans):
         """How many combinations the values of the factors have; in a grid each is a group."""
         sides = [{canonical(group[name]) for group in self.groups} for name in self.by]
         return math.prod(map(len, sides))
+
+    def place_of(self, values: Mapping[str, Any]) -> int:
+        """The place of the group with these values, with as many digits as are printed.
+
+        Raises:
+            SpecError: There is none.
+        """
+        texts = [setting_text(group) for group in self.groups]
+        wanted = setting_text({name: values[name] for name in self.by if name in values})
+        if wanted in texts:
+            return texts.index(wanted)
+        fault = f"none has {setting_text(values)}; there are {names_of(texts)}"
+        raise SpecError("these trials cannot be compared", [fault])
 
     def difference(self, one: int, other: int) -> Difference:
         """How two groups differ, by their places: paired by repeat, the first less the second."""

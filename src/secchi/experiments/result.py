@@ -14,7 +14,7 @@ from secchi.experiments.curves import MeanCurves, mean_curves
 from secchi.experiments.effects import Effects, effects_of
 from secchi.experiments.failures import Failures, all_failed, failures_of
 from secchi.experiments.frames import final_frame, whole_frame, write_parquet
-from secchi.experiments.means import Means, means_of
+from secchi.experiments.means import Difference, Means, means_of
 from secchi.experiments.measures import (
     GAP,
     LOSSES,
@@ -176,6 +176,34 @@ validating on every fold takes it out (folds=5, and fold varies)
         by = self._by(by)
         asked = self._asked(by)
         return means_of(asked.collected, self._compared(measure, by), by, asked.remark)
+
+    def compare(
+        self, one: Mapping[str, Any], other: Mapping[str, Any], measure: str | None = None
+    ) -> Difference:
+        """How two settings differ, or all trials with some values from those with others.
+
+        Paired by repeat. It is one comparison: of the best of many with another setting, chosen on
+        the same scores, the difference is larger than it is on others.
+
+        Args:
+            one: A value for each of some factors, such as ``{"lr": 0.1}``.
+            other: Other values of the same factors; what is found is the first less this.
+            measure: What; see the class.
+
+        Raises:
+            SpecError: They are not of the same factors, or no trial has such values.
+
+        >>> from secchi import MLP, Experiment, Moons, Training
+        >>> sgd = Training("sgd", batch_size=32, epochs=20)
+        >>> rates = Experiment(Moons(), MLP([8]), sgd, {"lr": [0.001, 0.1]}, repeats=5).run()
+        >>> rates.compare({"lr": 0.1}, {"lr": 0.001}).beyond_noise
+        True
+        """
+        if set(one) != set(other):
+            fault = f"one is of {', '.join(one)} and the other of {', '.join(other)}"
+            raise SpecError("these trials cannot be compared", [fault])
+        means = self.mean(measure, *one)
+        return means.difference(means.place_of(one), means.place_of(other))
 
     def curves(self, measure: str | None = None, *by: str) -> MeanCurves:
         """Means over repeats after every epoch; arguments as of :meth:`mean`."""

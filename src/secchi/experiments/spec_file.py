@@ -85,8 +85,8 @@ def read_spec(path: str | os.PathLike[str]) -> Experiment:
     """The experiment that a file describes.
 
     Raises:
-        SpecError: With everything in the file that cannot be.
-        DataError: The file, or the table that it names, cannot be read.
+        SpecError: With everything in the file that cannot be, such as a table that cannot be read.
+        DataError: The file cannot be read, or its table cannot be parted as asked for.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "slopes.toml"
@@ -114,16 +114,17 @@ def read_spec(path: str | os.PathLike[str]) -> Experiment:
     data, options = _read(
         "data", faults, lambda: _data(tables["data"], path.parent), instead=(None, {})
     )
-    model = _read("model", faults, lambda: MLP().but(**_without_none(tables["model"])))
-    training = _read("training", faults, lambda: _training(tables["training"]))
+    # The others are looked at even where one of these cannot be.
+    model = _read("model", faults, lambda: MLP().but(**_without_none(tables["model"])), MLP())
+    training = _read("training", faults, lambda: _training(tables["training"]), Training())
     vary = _vary(tables["vary"], faults)
     for name in tables["experiment"]:
         if name not in _EXPERIMENT:
             faults.append(f"[experiment] there is no {name!r}{did_you_mean(name, _EXPERIMENT)}")
-    if not faults:
-        given: dict[str, Any] = tables["experiment"]
+    given = {name: each for name, each in tables["experiment"].items() if name in _EXPERIMENT}
+    if data is not None:
         try:
-            return Experiment(
+            made = Experiment(
                 data,
                 model,
                 training if "training" in document else None,
@@ -131,6 +132,8 @@ def read_spec(path: str | os.PathLike[str]) -> Experiment:
                 data_options=options,
                 **given,
             )
+            if not faults:
+                return made
         except SpecError as error:
             faults += error.faults
     raise SpecError(f"{path} is no experiment", faults)
@@ -178,8 +181,9 @@ def _read(table: str, faults: list[str], make: Callable[[], Any], instead: Any =
     """What a table makes; its faults are told with its name."""
     try:
         return make()
-    except SpecError as error:
-        faults += [f"[{table}] {fault}" for fault in error.faults]
+    except (SpecError, DataError) as error:
+        told = error.faults if isinstance(error, SpecError) else [str(error)]
+        faults += [f"[{table}] {fault}" for fault in told]
         return instead
 
 
