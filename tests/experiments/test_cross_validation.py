@@ -107,8 +107,11 @@ def test_an_epoch_that_the_validating_fold_chose_is_told(iris: TableData) -> Non
 
 def test_what_cannot_be_is_refused(iris: TableData) -> None:
     base = Experiment(iris, MLP([]))
-    with pytest.raises(SpecError, match=r"k is 1, not 2 or more; lr would vary"):
+    with pytest.raises(SpecError, match=r"k is 1, not a whole number from 2 on; lr would vary"):
         cross_validate(base.but(vary={"lr": [0.1]}), 1)
+    for k in (2.5, "5"):
+        with pytest.raises(SpecError, match=rf"k is {k!r}, not a whole number from 2 on"):
+            cross_validate(base, k)
     with pytest.raises(SpecError, match="repeats is 0"):
         cross_validate(base, 3, 0)
     frame = load_breast_cancer(as_frame=True).frame

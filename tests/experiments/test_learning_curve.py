@@ -1,5 +1,6 @@
 """Learning curves: the law that errors follow, its noise, and what is said of more rows."""
 
+import dataclasses
 import io
 import json
 from types import SimpleNamespace
@@ -88,8 +89,10 @@ def test_a_falling_error_below_every_asymptote_has_none() -> None:
 
 
 def test_few_sizes_are_refused() -> None:
-    with pytest.raises(SpecError, match="3 sizes, and a curve takes 4"):
+    with pytest.raises(SpecError, match="it has 3 sizes, and a curve takes 4"):
         fit_power_laws(SIZES[:3], np.ones((1, 3)), np.ones(3))
+    with pytest.raises(SpecError, match="it has 1 size, and"):
+        fit_power_laws(SIZES[:1], np.ones((1, 1)), np.ones(1))
 
 
 # ---------------------------------------------------------------- noise
@@ -184,9 +187,35 @@ def test_a_flat_curve_says_that_nothing_can_be_told(make_result) -> None:
 def test_where_it_levels_off_is_said_only_where_it_is_known(make_result) -> None:
     sure = made(make_result, noisy(0.2 + 0.02 * (SIZES / 800) ** -1.0, 0.002))
     assert sure.asymptote == pytest.approx((0.2, 0.2, 0.2), abs=0.03)
-    assert "levels off at about" in str(sure)
-    unsure = made(make_result, noisy(0.3 * (SIZES / 800) ** -0.1, 0.01))
-    assert "where it levels off these sizes cannot tell" in str(unsure)
+    assert "the error levels off at about 2" in str(sure)
+    errors = noisy(0.3 * (SIZES / 800) ** -0.1, 0.01)
+    unsure = made(make_result, errors)
+    ends = f"{100 * unsure.asymptote[2]:.1f} %)"
+    assert f"where the error levels off these sizes cannot tell (95 % interval 0 to {ends}" in str(
+        unsure
+    )
+    assert "where the loss levels off these" in str(made(make_result, errors, "valid_loss"))
+
+
+def test_what_the_intervals_are_of_is_said_where_repeats_tell_another_one(make_result) -> None:
+    errors = noisy(0.2 * SHARES**-0.5, 0.01)
+    curve = made(make_result, errors)
+    settings_ = [{"train_fraction": float(share)} for share in SHARES]
+    means = make_result(settings_, 1 - errors).mean("valid_accuracy", "train_fraction")
+    low, high = 1 - means.high[-1], 1 - means.low[-1]
+    assert curve.of_repeats == pytest.approx((low, high))
+    assert curve.low[-1] < low < high < curve.high[-1]
+    of = "intervals: with other training rows of the same kind"
+    alone = f"; the repeats alone would give {100 * low:.1f} to {100 * high:.1f} % with 800 rows\n"
+    assert of + alone in str(curve)
+    assert curve.plot().axes[0].get_title("left").splitlines()[-1] == of
+    errors[-1] = 0.2
+    same = str(made(make_result, errors))
+    assert f"{of}\n" in same
+    made_up = dataclasses.replace(curve, same_rows=False)
+    assert "intervals:" not in str(made_up) + made_up.plot().axes[0].get_title("left")
+    few = made(make_result, errors[:, :2])
+    assert "intervals:" not in str(few) + few.plot().axes[0].get_title("left")
 
 
 STEEP = [0.47, 0.45, 0.41, 0.3, 0.04]
@@ -210,7 +239,7 @@ def test_errors_that_no_power_law_follows_have_no_forecast(make_result, errors, 
         )
     assert curve.to_dict()["double"]["follows"] is False
     (axes,) = curve.plot().axes
-    assert axes.get_title() == note
+    assert axes.get_title("left").splitlines()[0] == note
     names = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "power law, 95 % interval" in names
     assert "forecast" not in names
@@ -278,8 +307,11 @@ def test_a_curve_is_plain_json_and_drawn_with_its_forecast(make_result) -> None:
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert dashed[0].get_xdata().min() >= 800
     assert axes.get_ylabel() == "error on the validation rows, %"
-    with pytest.raises(SpecError, match="size is 0"):
-        curve.at(0)
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "largest size measured" in names
+    for size in (0, 1e9, 2.5, "800"):
+        with pytest.raises(SpecError, match=f"size is {size!r}, not a whole number from 1 on"):
+            curve.at(size)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A result: its tables, its words, its figures, and a trial done again."""
 
+import dataclasses
 import io
 import sys
 import types
@@ -9,8 +10,8 @@ import pandas as pd
 import pytest
 
 from secchi.cohort.curve import Curve
-from secchi.errors import DataError, SpecError
-from secchi.experiments.replay import relative_difference
+from secchi.errors import DataError, SecchiError, SpecError
+from secchi.experiments.replay import Replay, relative_difference
 from secchi.experiments.result import Result
 from secchi.experiments.trials import Finished, Trial
 from secchi.training.history import Outcome
@@ -217,6 +218,8 @@ def test_the_figures_of_a_design_go_into_a_folder(make_result, tmp_path) -> None
     for wanted in ("by_lr.png", "effects.png", "ranking.png", "failures_by_lr.png", "gap_by_epoch"):
         assert any(wanted in name for name in names), wanted
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    with pytest.raises(SecchiError, match=r"01_.*png cannot be a folder: .* is a file"):
+        result.plots(paths[0])
 
 
 def test_a_design_that_is_no_grid_is_said_to_be_none(make_result, tmp_path) -> None:
@@ -235,7 +238,27 @@ def test_a_design_that_is_no_grid_is_said_to_be_none(make_result, tmp_path) -> N
     assert "tried" not in str(grid)
     words = [{"optimizer": name, "width": width} for width, name in enumerate("abcd")]
     holes = make_result(words, values[:4]).heatmap("width", "optimizer")
-    assert holes.axes[0].get_title("left") == "hatched: no trial (12 of 16)"
+    assert holes.axes[0].get_title("left") == "4 of 16 pairs were tried, each a point"
+    assert [text.get_text() for text in holes.axes[0].get_yticklabels()] == list("abcd")
+    names = [{"optimizer": name, "init": name.upper()} for name in "abcd"]
+    cells = make_result(names, values[:4]).heatmap("init", "optimizer")
+    assert cells.axes[0].get_title("left") == "hatched: no trial (12 of 16)"
+    lines = [{"lr": 10.0**-place, "kind": "ab"[place % 2]} for place in range(6)]
+    apart = make_result(lines, values).plot("lr", color="kind").axes[0]
+    for line in apart.get_lines():
+        assert len(line.get_xdata()) == 3
+        assert np.isfinite(line.get_ydata()).all()
+
+
+def test_the_intervals_of_many_lines_are_left_out_and_that_is_said(make_result) -> None:
+    rates = [{"lr": 10.0**-place} for place in range(9)]
+    values = np.random.default_rng(0).random((9, 3))
+    for count, note in ((8, "95 % intervals over repeats"), (9, "9 lines, drawn without their")):
+        result = make_result(rates[:count], values[:count])
+        axes = result.plot("epoch", "valid_loss", "lr").axes[0]
+        assert axes.get_title("left").startswith(note)
+        shaded = [len(band.get_paths()) > 0 for band in axes.collections]
+        assert shaded == [count == 8] * count
 
 
 @pytest.mark.parametrize("settings", [[{}], [{"lr": 0.1}, {"lr": 1.0}]])
@@ -256,6 +279,7 @@ class Alone:
     def __init__(self, finished: Finished) -> None:
         self.finished = finished
         self.metrics = ("accuracy",)
+        self.precision = "fp32"
 
     def tables(self) -> None:
         return None
@@ -277,9 +301,22 @@ def test_a_trial_is_done_again(make_result, monkeypatch) -> None:
     other = Result({}, made.finished, Alone(one._replace(curve=moved))).replay(one.trial)
     assert other.difference == pytest.approx(1e-6, rel=1e-3)
     assert other.trial == one.trial
+    assert "rounding" not in str(other)
     other.plot().savefig(io.BytesIO(), format="png", dpi=40)
     with pytest.raises(DataError, match="read without its data"):
         made.replay(0)
+
+
+def test_a_large_difference_of_a_trial_done_again_is_explained(make_result) -> None:
+    one = make_result(GRID, np.ones((4, 2))).finished[0]
+    large = Replay(one.trial, one.curve, one.curve, 0.09)
+    assert "differ by 9.0e-02 of themselves at most; rounding comes to so much" in str(large)
+    assert "precision='fp64' tells" in large.plot().axes[0].get_title("left").replace("\n", " ")
+    doubles = dataclasses.replace(large, precision="fp64")
+    assert str(doubles).endswith(
+        "; even in fp64 rounding comes to so much where training is unstable"
+    )
+    assert "rounding" not in str(dataclasses.replace(large, difference=1e-7, precision="fp64"))
 
 
 def test_curves_that_ended_differently_are_as_different_as_can_be() -> None:

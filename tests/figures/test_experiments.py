@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 
 from secchi.figures.experiments import effect_bars, factor_grid, factor_points, ranked_intervals
 
@@ -64,4 +65,42 @@ def test_settings_that_tie_with_the_first_are_filled() -> None:
     (axes,) = figure.axes
     fills = [one.get_markerfacecolor() for one in axes.lines if one.get_marker() == "o"]
     assert [fill == "white" for fill in fills] == [False, False, True]
-    assert axes.get_title() == "note"
+    assert axes.get_title("left") == "note"
+
+
+SEVERAL = "lr = 0.0316228, activation = leaky_relu, weight_decay = 0.001, hidden = [64, 128, 256]"
+CUT = (
+    "lr = 0.0316228, activation = leaky_relu,",
+    "weight_decay = 0.001,",
+    "hidden = [64, 128, 256]",
+)
+DEEP = f"hidden = {[128] * 15}"
+
+
+@pytest.mark.parametrize(("name", "lines"), [(SEVERAL, CUT), (DEEP, (DEEP,))])
+def test_nothing_of_ranked_settings_lies_outside_their_figure(name: str, lines) -> None:
+    mean = np.linspace(0.7901, 0.7999, 10)
+    note = "95 % intervals over repeats; filled: cannot be told from the first"
+    ends = mean - 0.001, mean + 0.001
+    measure = "validation final_grade.balanced accuracy"
+    figure = ranked_intervals([name] * 10, mean, *ends, [True] * 10, measure, note)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    drawn = axes.get_tightbbox()
+    assert figure.bbox.x0 <= drawn.x0 < drawn.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= drawn.y0 < drawn.y1 <= figure.bbox.y1
+    assert axes.get_window_extent().width > 3 * figure.dpi
+    ticks = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
+    assert all(one.x1 < other.x0 for one, other in zip(ticks[:-1], ticks[1:], strict=True))
+    assert axes.get_yticklabels()[0].get_text() == "\n".join(lines)
+
+
+def test_words_of_points_are_strips() -> None:
+    at = ["tanh", "relu", "tanh"], np.array([0.001, 0.03, 1.0])
+    figure = factor_points(at, np.ones(3), np.zeros(3), ("activation", "lr"), "accuracy", "")
+    axes = figure.axes[0]
+    assert axes.collections[0].get_offsets()[:, 1].tolist() == [0, 1, 0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["tanh", "relu"]
+    assert axes.get_ylim() == (-0.5, 1.5)
+    turned = factor_points(at[::-1], np.ones(3), np.zeros(3), ("lr", "activation"), "accuracy", "")
+    assert [text.get_text() for text in turned.axes[0].get_xticklabels()] == ["tanh", "relu"]

@@ -51,6 +51,43 @@ def test_words_stand_as_points_beside_each_other() -> None:
     assert all(container.lines[0].get_linestyle() == "None" for container in axes.containers)
 
 
+def test_a_line_goes_on_over_values_that_it_was_not_tried_at_but_not_over_failures() -> None:
+    absent = np.nan
+    one = line([1, np.nan, 3, np.nan, 5], "one", failed=np.array([0, absent, 0, 1, 0]))
+    two = line(
+        [np.nan, 2, np.nan, 4, np.nan], "two", failed=np.array([absent, 0, absent, 0, absent])
+    )
+    above, below = factor_means([1, 2, 3, 4, 5], [one, two], "x", "y").axes
+    drawn = [each.get_xydata().tolist() for each in above.lines]
+    assert drawn[0][:2] == [[1, 1], [3, 3]]
+    assert np.isnan(drawn[0][2][1])
+    assert drawn[1] == [[2, 2], [4, 4]]
+    assert below.lines[0].get_xydata().tolist() == [[1, 0], [3, 0], [4, 1], [5, 0]]
+
+
+def test_each_of_many_lines_of_one_point_is_seen() -> None:
+    failed = np.where(np.eye(12, dtype=bool), 0.5, np.nan)
+    lines = [
+        line(np.where(np.eye(12)[g], 1.0, np.nan), str(g), failed=failed[g]) for g in range(12)
+    ]
+    above, below = factor_means(list(range(12)), lines, "x", "y").axes
+    assert {one.get_marker() for one in (*above.lines, *below.lines)} == {"o"}
+
+
+def test_either_all_lines_of_a_figure_have_marks_or_none() -> None:
+    short = line([1.0] * 10 + [np.nan] * 30, "short")
+    few = factor_curves([short, line([2.0] * 30 + [np.nan] * 10, "30")], "loss").axes[0]
+    assert [one.get_marker() for one in few.lines] == ["o", "s"]
+    many = factor_curves([short, line([2.0] * 40, "40")], "loss").axes[0]
+    assert [one.get_marker() for one in many.lines] == ["", ""]
+    alone = line([1.0] + [np.nan] * 39, "alone")
+    with_dot = factor_curves([alone, line([2.0] * 40, "40")], "loss")
+    first, second = with_dot.axes[0].lines
+    assert (first.get_marker(), second.get_marker()) == ("o", "")
+    assert np.flatnonzero(first.get_markevery()).tolist() == [0]
+    with_dot.savefig(io.BytesIO(), format="png", dpi=40)
+
+
 def test_the_whole_interval_is_in_the_figure() -> None:
     wide = Line("", np.array([0.5, 0.51]), np.array([0.0, 0.0]), np.array([1.0, 1.0]))
     (axes,) = factor_means([1, 2], [wide], "x", "y").axes

@@ -146,7 +146,7 @@ def cross_validate(
     >>> list(found.scores), found.scores["valid_accuracy"].shape
     (['valid_loss', 'valid_accuracy'], (1, 3))
     """
-    faults = [] if is_whole(k) and k >= 2 else [f"k is {k!r}, not 2 or more"]
+    faults = [] if is_whole(k) and k >= 2 else [f"k is {k!r}, not a whole number from 2 on"]
     if base.vary:
         faults.append(f"{', '.join(base.vary)} would vary: it takes one setting")
     if faults:

@@ -33,20 +33,24 @@ if TYPE_CHECKING:
 
 _INTERVAL = f"{100 * LEVEL:g} % intervals over repeats"
 
+_SHADED = 8
+"""The intervals of more lines than these would hide each other."""
+
 
 def means_figure(means: "Means") -> "Figure":
     """Means against the first factor, a line for each value of the others."""
     from secchi.figures.factors import factor_means
 
     values, lines = _lines(means, means.mean, means.low, means.high)
-    notes = [
-        f"smoothed over {means.smooth} values of {means.by[0]}" if means.smooth > 1 else "",
-        _INTERVAL if np.isfinite(means.low).any() else "",
-        means.remark,
-    ]
-    note = "; ".join(filter(None, notes))
+    lines, intervals = _readable(lines, _INTERVAL)
+    smoothed = f"smoothed over {means.smooth} values of {means.by[0]}" if means.smooth > 1 else ""
     return factor_means(
-        values, lines, _first(means.by), measure_text(means.measure), _rest(means.by), note
+        values,
+        lines,
+        _first(means.by),
+        measure_text(means.measure),
+        _rest(means.by),
+        _note(smoothed, intervals, means.remark),
     )
 
 
@@ -55,19 +59,24 @@ def failures_figure(failures: "Failures") -> "Figure":
     from secchi.figures.factors import factor_shares
 
     values, lines = _lines(failures, failures.share, failures.low, failures.high)
-    lines = [line._replace(failed=None) for line in lines]
+    lines, intervals = _readable(
+        [line._replace(failed=None) for line in lines], f"{100 * LEVEL:g} % intervals"
+    )
     return factor_shares(
         values,
         lines,
         _first(failures.by),
         "share of trials that failed",
         _rest(failures.by),
-        f"{100 * LEVEL:g} % intervals",
+        intervals,
     )
 
 
 def heatmap_figure(means: "Means") -> "Figure":
-    """Means over two factors: a map, or points where no more than half of it would be filled."""
+    """Means over two factors: a map, or points where no more than half of it would be filled.
+
+    Always a map where neither factor is of numbers: points of words stand as cells do.
+    """
     from secchi.figures.experiments import factor_grid, factor_points
 
     if len(means.by) != 2:
@@ -77,9 +86,9 @@ def heatmap_figure(means: "Means") -> "Figure":
     factors, measure = (means.by[0], means.by[1]), measure_text(means.measure)
     rows, columns = ([group[name] for group in means.groups] for name in factors)
     share = means.failed / means.runs
-    if 2 * len(rows) <= means.combinations and all_numbers(rows) and all_numbers(columns):
+    if 2 * len(rows) <= means.combinations and (all_numbers(rows) or all_numbers(columns)):
         note = f"{len(rows):,} of {means.combinations:,} pairs were tried, each a point"
-        at = np.array(rows, dtype=np.float64), np.array(columns, dtype=np.float64)
+        at = _placed(rows), _placed(columns)
         return factor_points(at, means.mean, share, factors, measure, note)
     sides = _distinct(rows), _distinct(columns)
     values = np.full([len(side) for side in sides], np.nan)
@@ -116,12 +125,11 @@ def curves_figure(curves: "MeanCurves") -> "Figure":
                 _number_of(group),
             )
         )
-    notes = [f"smoothed over {curves.smooth} epochs"] if curves.smooth > 1 else []
-    notes += [_INTERVAL] if np.isfinite(curves.low).any() else []
-    notes += [curves.remark] if curves.remark else []
-    colors = ", ".join(curves.by)
+    lines, intervals = _readable(lines, _INTERVAL)
+    smoothed = f"smoothed over {curves.smooth} epochs" if curves.smooth > 1 else ""
+    note = _note(smoothed, intervals, curves.remark)
     cut = math.isinf(measure_range(curves.measure)[0])
-    return factor_curves(lines, measure_text(curves.measure), colors, "; ".join(notes), cut)
+    return factor_curves(lines, measure_text(curves.measure), ", ".join(curves.by), note, cut)
 
 
 def ranking_figure(ranking: "Ranking", count: int) -> "Figure":
@@ -129,17 +137,18 @@ def ranking_figure(ranking: "Ranking", count: int) -> "Figure":
     from secchi.figures.experiments import ranked_intervals
 
     shown = ranking.settings[:count]
-    note = "filled: cannot be told from the first" if ranking.ties else ""
+    low = np.array([one.low for one in shown])
+    filled = "filled: cannot be told from the first" if ranking.ties else ""
     if not ranking.compared and len(ranking.settings) > 1:
-        note = "nothing can be said about noise"
+        filled = "nothing can be said about noise"
     return ranked_intervals(
         [one.name + (f" ({one.failed:,} failed)" if one.failed else "") for one in shown],
         np.array([one.mean for one in shown]),
-        np.array([one.low for one in shown]),
+        low,
         np.array([one.high for one in shown]),
         [one.tied for one in shown],
         measure_text(ranking.measure),
-        note,
+        _note(_INTERVAL if np.isfinite(low).any() else "", filled),
     )
 
 
@@ -176,7 +185,32 @@ def _lines(
                 numbers[:, at.index(group.get(name))] = mean[g], low[g], high[g], failed
         mean_, low_, high_, failed_ = numbers
         lines.append(Line(_label(other), mean_, low_, high_, failed_, None, _number_of(other)))
-    return (at if all_numbers(at) else [value_text(value) for value in at]), lines
+    return _placed(at), lines
+
+
+def _readable(lines: "list[Line]", intervals: str) -> "tuple[list[Line], str]":
+    """Lines as they can be read beside each other, and what is said of their intervals.
+
+    Args:
+        lines: As they are.
+        intervals: What is said where they are drawn.
+    """
+    if not any(np.isfinite(line.low).any() for line in lines):
+        return lines, ""
+    if len(lines) <= _SHADED:
+        return lines, intervals
+    nothing = np.full_like(lines[0].mean, np.nan)
+    bare = [line._replace(low=nothing, high=nothing) for line in lines]
+    return bare, f"{len(lines):,} lines, drawn without their intervals"
+
+
+def _note(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
+
+
+def _placed(values: list[Any]) -> "list[float] | list[str]":
+    """Values as an axis takes them: numbers, or the words for them."""
+    return values if all_numbers(values) else [value_text(value) for value in values]
 
 
 def _distinct(values: list[Any]) -> list[Any]:

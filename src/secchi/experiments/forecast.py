@@ -55,6 +55,15 @@ class ErrorName(NamedTuple):
         return cls(name if less else f"1 - {name}", False, less, most)
 
     @property
+    def subject(self) -> str:
+        """As a sentence names it.
+
+        >>> ErrorName.of("valid_accuracy").subject, ErrorName.of("valid_auc").subject
+        ('the error', '1 - auc')
+        """
+        return self.text if self.text.startswith("1 - ") else f"the {self.text}"
+
+    @property
     def scale(self) -> float:
         """What the error is multiplied with to be shown."""
         return 100.0 if self.share else 1.0

@@ -11,7 +11,7 @@ from secchi.errors import SpecError
 from secchi.experiments.forecast import ErrorName, Forecast
 from secchi.experiments.power_law import PowerLaws
 from secchi.files import finite
-from secchi.intervals import LEVEL
+from secchi.intervals import LEVEL, mean_intervals
 from secchi.text import counted, table
 from secchi.values import is_whole
 
@@ -94,8 +94,20 @@ class LearningCurve:
             SpecError: It is no whole number from 1 on.
         """
         if not (is_whole(size) and size >= 1):
-            raise SpecError("this forecast cannot be", [f"size is {size!r}, not 1 or more"])
+            fault = f"size is {size!r}, not a whole number from 1 on"
+            raise SpecError("this forecast cannot be", [fault])
         return dataclasses.replace(self._by_law(int(size)), follows=self.follows)
+
+    @property
+    def of_repeats(self) -> tuple[float, float]:
+        """The 95 % interval that the repeats alone give the error at the largest size.
+
+        It is that of :meth:`secchi.experiments.result.Result.mean`. Where repeats share their rows
+        it leaves out the luck of those, so that it is mostly narrower. NaN of two repeats or fewer,
+        and of those that are all the same.
+        """
+        _, low, high = mean_intervals(self.each[-1], within=(0.0, self._name.most))
+        return float(low), float(high)
 
     @property
     def follows(self) -> bool:
@@ -152,7 +164,7 @@ class LearningCurve:
             (points[0], points[1], points[2]),
             Law(at, law, low, high, largest),
             (f"training {self.rows}", name.axis),
-            self._levels_off,
+            "\n".join(filter(None, [self._levels_off, self._intervals])),
             self.cut_short,
         )
 
@@ -200,6 +212,7 @@ class LearningCurve:
             [
                 table(cells, left=0),
                 f"{counted(repeats, 'repeat', 'repeats')}{self._validation}{failed}",
+                *([f"{self._intervals}{self._alone}"] if self._intervals else []),
                 *([self._steps] if self.cut_short else []),
                 self._levels_off,
                 str(self.at(2 * int(self.sizes[-1]))),
@@ -218,6 +231,22 @@ class LearningCurve:
         ends = f"{self._name.number(self.valid_low)} to {self._name.value(self.valid_high)}"
         size = f"{self.sizes[-1]:,} {self.rows}"
         return f"{text}: as many others could give {ends} with {size}"
+
+    @property
+    def _intervals(self) -> str:
+        """What the intervals are of where that is not to be seen: repeats share their rows."""
+        if math.isnan(self.low[-1]) or not self.same_rows:
+            return ""
+        return f"intervals: with other training {self.rows} of the same kind"
+
+    @property
+    def _alone(self) -> str:
+        """The interval that the repeats would give, in words."""
+        low, high = self.of_repeats
+        if math.isnan(low):
+            return ""
+        ends = f"{self._name.number(low)} to {self._name.value(high)}"
+        return f"; the repeats alone would give {ends} with {self.sizes[-1]:,} {self.rows}"
 
     @property
     def _name(self) -> ErrorName:
@@ -258,11 +287,11 @@ class LearningCurve:
             last = name.value(self.mean[-1])
             return f"no power law fits: the best gives {law} where {last} was measured"
         if name.number(high) == name.number(0.0):
-            return "within these sizes it does not begin to level off"
-        interval = f"{100 * LEVEL:g} % interval {name.number(low)} to {name.number(high)}"
+            return f"within these sizes {name.subject} does not begin to level off"
+        interval = f"{100 * LEVEL:g} % interval {name.number(low)} to {name.value(high)}"
         if low > 0 and high - low < float(self.law.at(self.sizes[-1:])[0, 0]):
-            return f"levels off at about {name.value(value)} ({interval})"
-        return f"where it levels off these sizes cannot tell ({interval})"
+            return f"{name.subject} levels off at about {name.value(value)} ({interval})"
+        return f"where {name.subject} levels off these sizes cannot tell ({interval})"
 
 
 def _ends(values: Array) -> tuple[float, float]:

@@ -172,7 +172,7 @@ class Means(GroupMeans):
         """Means over two factors: the second from left to right, the first from bottom to top.
 
         A map, in which pairs of values without a trial are hatched; where there are more of those
-        than others, as in a random design, and both factors are numbers, a point for each pair.
+        than others, as in a random design, and one factor is of numbers, a point for each pair.
 
         Raises:
             DataError: The groups are not of two factors.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from secchi.experiments.measures import GAP
 from secchi.experiments.space import DRAWN
-from secchi.files import written_aside
+from secchi.files import check_writable, written_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +23,7 @@ _PAIRED = 4
 
 def draw(result: "Result", folder: Path, measure: str) -> list[Path]:
     """Draw all; see :meth:`secchi.experiments.result.Result.plots`."""
+    check_writable(folder, "folder=")
     paths = []
     for number, (name, figure) in enumerate(_figures(result, measure), start=1):
         path = folder / f"{number:02}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.png"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.errors import SpecError
+from secchi.text import counted
 
 Array = NDArray[np.float64]
 
@@ -48,12 +49,13 @@ def size_faults(sizes: Iterable[float]) -> list[str]:
     """What is wrong with sizes: there are too few for a law.
 
     >>> size_faults([10, 20, 20])
-    ['there are 2 sizes, and a curve takes 4 or more']
+    ['it has 2 sizes, and a curve takes 4 or more']
     """
     count = len(set(sizes))
     if count >= LEAST_SIZES:
         return []
-    return [f"there are {count} sizes, and a curve takes {LEAST_SIZES} or more"]
+    sizes_text = counted(count, "size", "sizes")
+    return [f"it has {sizes_text}, and a curve takes {LEAST_SIZES} or more"]
 
 
 def fit_power_laws(sizes: Array, errors: Array, weights: Array) -> PowerLaws:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from secchi.experiments.experiment import Experiment
     from secchi.experiments.trials import Finished, Trial
 
+_MUCH = {"fp32": 1e-3, "fp64": 1e-6}
+"""By more than this rounding seldom moves a stable training; of a larger difference it is said."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Replay:
@@ -26,12 +29,14 @@ class Replay:
         again: What it is alone.
         difference: The largest relative difference of a loss, |a - b| / max(|a|, |b|), over
             training and validation and all epochs; infinite where they ended differently.
+        precision: What both computed in, ``"fp32"`` or ``"fp64"``.
     """
 
     trial: "Trial"
     kept: "Curve"
     again: "Curve"
     difference: float
+    precision: str = "fp32"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, both curves among them; a number that is not finite is None."""
@@ -41,6 +46,7 @@ class Replay:
             "kept": _losses(self.kept),
             "again": _losses(self.again),
             "difference": self.difference,
+            "precision": self.precision,
         }
         plain: dict[str, Any] = finite(document)
         return plain
@@ -64,9 +70,22 @@ class Replay:
             one, other = (curve.outcome.name.lower() for curve in (self.kept, self.again))
             return (
                 f"kept: {len(self.kept.valid_loss):,} epochs, {one}; "
-                f"trained alone: {len(self.again.valid_loss):,} epochs, {other}"
+                f"trained alone: {len(self.again.valid_loss):,} epochs, {other}{self._why}"
             )
-        return f"trained alone, its losses differ by {self.difference:.1e} of themselves at most"
+        text = f"trained alone, its losses differ by {self.difference:.1e} of themselves at most"
+        return text + self._why
+
+    @property
+    def _why(self) -> str:
+        """What a large difference can come from; nothing of a small one."""
+        if self.difference <= _MUCH[self.precision]:
+            return ""
+        if self.precision == "fp64":
+            return "; even in fp64 rounding comes to so much where training is unstable"
+        return (
+            "; rounding comes to so much where training is unstable, over many steps, or a loss is "
+            "next to zero: precision='fp64' tells whether it is that"
+        )
 
 
 def replayed(finished: "Finished", experiment: "Experiment") -> Replay:
@@ -77,7 +96,8 @@ def replayed(finished: "Finished", experiment: "Experiment") -> Replay:
     device = experiment.device if finished.alone else "cpu"
     member = experiment.member(finished.trial, experiment.tables())
     again = train_alone(member, experiment.metrics, device)
-    return Replay(finished.trial, finished.curve, again, relative_difference(finished.curve, again))
+    difference = relative_difference(finished.curve, again)
+    return Replay(finished.trial, finished.curve, again, difference, experiment.precision)
 
 
 def relative_difference(one: "Curve", other: "Curve") -> float:

@@ -287,7 +287,8 @@ validating on every fold takes it out (folds=5, and fold varies)
         Args:
             x: A factor; or ``"epoch"``, for curves.
             y: The measure.
-            color: A factor with a line for each value.
+            color: A factor with a line for each value; of more than eight lines the intervals are
+                left out, and the figure says so.
             smooth: Over how many epochs, or values of ``x``, to smooth (an odd number); the figure
                 says so. None does not.
         """
@@ -311,6 +312,9 @@ validating on every fold takes it out (folds=5, and fold varies)
 
         Returns:
             The files, in the order in which they are best looked at.
+
+        Raises:
+            SecchiError: The folder is a file, or cannot be written to.
         """
         from secchi.experiments.plots import draw
 

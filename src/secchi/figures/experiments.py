@@ -1,5 +1,7 @@
 """An experiment as a whole: two factors, effects, settings in order, and a trial done again."""
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from secchi.figures.factors import number_axis
+from secchi.figures.factors import NOTE, Values, place_axis, places_of
 from secchi.figures.style import FONT, FRAME, MISS, SERIES
 
 _WRITTEN = 10
@@ -18,6 +20,15 @@ _WRITTEN = 10
 
 _TICKS = 14
 """Values along a side of a heat map."""
+
+_NAME = 44
+"""Characters of a setting's name in one line."""
+
+_NOTE = 44
+"""Characters of a note in one line above the intervals of settings."""
+
+_LETTER = 0.08
+"""Inches that a letter takes, about."""
 
 Array = NDArray[np.float64]
 
@@ -69,7 +80,7 @@ def factor_grid(
 
 
 def factor_points(
-    at: tuple[Array, Array],
+    at: tuple[Values, Values],
     values: Array,
     failed: Array,
     factors: tuple[str, str],
@@ -80,7 +91,7 @@ def factor_points(
 
     Args:
         at: Where each point is, the values of both factors, from bottom to top and from left to
-            right, (points,) each.
+            right, (points,) each: numbers, or words, of which each is a strip.
         values: The means, (points,); NaN is a cross.
         failed: The share of trials that failed, (points,).
         factors: What they are of, in the same order.
@@ -93,13 +104,14 @@ def factor_points(
     ('width', 'lr')
     """
     panels = _panels(values, failed, measure)
+    heights, widths = (places_of(side) for side in at)
     figure = Figure(figsize=(5.6 * len(panels), 4.0), layout="constrained")
     for place, (numbers, name, colors) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
         there = np.isfinite(numbers)
         points = axes.scatter(
-            at[1][there],
-            at[0][there],
+            widths[there],
+            heights[there],
             c=numbers[there],
             cmap=colors,
             s=60,
@@ -107,10 +119,10 @@ def factor_points(
             linewidth=0.5,
         )
         figure.colorbar(points, ax=axes).set_label(name, fontsize=FONT)
-        axes.plot(at[1][~there], at[0][~there], "x", color="black", markersize=6)
+        axes.plot(widths[~there], heights[~there], "x", color="black", markersize=6)
         for axis, side, factor in zip((axes.yaxis, axes.xaxis), at, factors, strict=True):
             axis.set_label_text(factor, fontsize=FONT, parse_math=False)
-            number_axis(axis, side)
+            place_axis(axis, side)
         cross = "; cross: no mean" if np.isnan(values).any() else ""
         axes.set_title("" if place else note + cross, fontsize=FONT - 1, loc="left")
         axes.grid(alpha=0.3)
@@ -172,19 +184,24 @@ def ranked_intervals(
 
     >>> ends = np.array([0.8]), np.array([0.7]), np.array([0.9])
     >>> ranked_intervals(["lr = 0.1"], *ends, [False], "accuracy", "").axes[0].get_xlabel()
-    'accuracy, with 95 % intervals'
+    'accuracy'
     """
-    figure = Figure(figsize=(6.8, 1.4 + 0.34 * len(names)), layout="constrained")
+    lines = [_in_lines(name) for name in names]
+    width = max(len(part) for text in lines for part in text.split("\n"))
+    height = 0.17 * (1 + max(text.count("\n") + 1 for text in lines))
+    size = 4.2 + _LETTER * width, 1.4 + height * len(names)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     for place, (mean, low, high, mark) in enumerate(zip(means, lows, highs, marked, strict=True)):
         color = SERIES[0] if mark or not place else "black"
         axes.plot([low, high], [place, place], color=color, linewidth=2, alpha=0.6)
         fill = color if mark or not place else "white"
         axes.plot(mean, place, "o", color=color, markerfacecolor=fill, markersize=7)
-    axes.set_yticks(np.arange(len(names)), names, fontsize=FONT, parse_math=False)
+    axes.set_yticks(np.arange(len(names)), lines, fontsize=FONT, parse_math=False)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(f"{measure}, with 95 % intervals", fontsize=FONT)
-    axes.set_title(note, fontsize=FONT)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.set_xlabel(textwrap.fill(measure, _NOTE), fontsize=FONT)
+    axes.set_title(textwrap.fill(note, _NOTE), fontsize=FONT - 1, loc="left")
     axes.grid(alpha=0.3, axis="x")
     return figure
 
@@ -211,10 +228,23 @@ def replayed_curves(
     axes.set_xlabel("epoch", fontsize=FONT)
     axes.set_ylabel("loss", fontsize=FONT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title(difference, fontsize=FONT)
+    axes.set_title(textwrap.fill(difference, NOTE), fontsize=FONT - 1, loc="left")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=FONT - 1)
     return figure
+
+
+def _in_lines(name: str) -> str:
+    """The name of a setting, cut into lines between its factors.
+
+    >>> print(_in_lines("lr = 0.1, weight_decay = 0.01, hidden = [16, 16]"))
+    lr = 0.1, weight_decay = 0.01,
+    hidden = [16, 16]
+    """
+    # Spaces beside an equals sign and within a list are no places to cut at.
+    kept = re.sub(r" (?==)|(?<==) | (?=[^\[]*\])", "\xa0", name)
+    lines = textwrap.wrap(kept, _NAME, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\xa0", " ")
 
 
 def _panels(values: Array, failed: Array, measure: str) -> list[tuple[Array, str, str]]:

@@ -25,7 +25,7 @@ _VALUES = 8
 """So many values are the ticks of their axis."""
 
 _MARKED = 30
-"""Curves of so many points have a mark at each."""
+"""Lines of so many points have a mark at each, if all in the figure do."""
 
 _WIDE = 100.0
 """Means of which the largest is so many times the least stand on a logarithmic axis."""
@@ -33,10 +33,13 @@ _WIDE = 100.0
 _FAINT = 0.3
 """How strong a line is that goes far beyond a cut axis."""
 
-_NOTE = 66
+NOTE = 66
 """Characters of a note in one line."""
 
 Array = NDArray[np.float64]
+
+Values = Sequence[float] | Sequence[str] | Array
+"""Those of a factor: numbers, or words."""
 
 
 def factor_means(
@@ -52,7 +55,8 @@ def factor_means(
     Args:
         values: Numbers, on an axis that is logarithmic where they are spaced so; or words, which
             stand beside each other as points.
-        lines: One or more.
+        lines: One or more; each goes on over values at which it has no trial, and not over those
+            where every trial failed.
         factor: What the values are of.
         measure: What the means are of, with its unit.
         colors: What the lines differ in.
@@ -64,13 +68,13 @@ def factor_means(
     [('lr', 'log')]
     """
     figure, above, below = _panels(lines)
-    words = any(isinstance(value, str) for value in values)
+    words = _are_words(values)
     places = np.asarray(range(len(values)) if words else values, dtype=np.float64)
     spread = np.linspace(-0.15, 0.15, len(lines)) if words and len(lines) > 1 else [0.0]
-    for line, color, mark, shift in zip(
+    for whole, color, mark, shift in zip(
         lines, line_colors(len(lines)), _marks(lines), np.resize(spread, len(lines)), strict=True
     ):
-        at = places + shift
+        at, line = places[whole.tried] + shift, whole.at(whole.tried)
         if words:
             reach = np.stack([line.mean - line.low, line.high - line.mean])
             above.errorbar(
@@ -83,14 +87,14 @@ def factor_means(
                 at,
                 line.failed,
                 color=color,
-                marker=mark,
+                marker=mark or ("o" if words or len(at) == 1 else ""),
                 markersize=4,
                 linestyle="none" if words else "-",
                 linewidth=1,
             )
     last = below or above
     if words:
-        _words(last, [str(value) for value in values])
+        _words(last.xaxis, [str(value) for value in values])
     else:
         number_axis(last.xaxis, places)
     if _wide(lines):
@@ -193,13 +197,15 @@ def _panels(lines: Sequence[Line]) -> tuple[Figure, Axes, Axes | None]:
 def _band(axes: Axes, at: Array, line: Line, color: str, mark: str, strength: float = 1.0) -> None:
     """A line with its intervals as a band."""
     whole, dotted = line.parts
+    lone = None if mark or not line.lone.any() else line.lone
     axes.plot(
         at,
         np.where(whole, line.mean, np.nan),
         color=color,
         alpha=strength,
         linewidth=1.5,
-        marker=mark if np.isfinite(line.mean).sum() <= _MARKED else "",
+        marker=mark if lone is None else "o",
+        markevery=lone,
         markersize=4,
         label=line.name,
     )
@@ -208,8 +214,7 @@ def _band(axes: Axes, at: Array, line: Line, color: str, mark: str, strength: fl
         rest = dotted | whole & ~np.append(whole[1:], True)
         dots = np.where(rest, line.mean, np.nan)
         axes.plot(at, dots, color=color, alpha=strength, linewidth=1.5, linestyle=":")
-    shade = strength * (0.2 if mark else 0.07)
-    axes.fill_between(at, line.low, line.high, color=color, alpha=shade, linewidth=0)
+    axes.fill_between(at, line.low, line.high, color=color, alpha=0.2 * strength, linewidth=0)
 
 
 def _finish(
@@ -227,7 +232,7 @@ def _finish(
         below.set_ylabel("share failed", fontsize=FONT)
         below.set_ylim(-0.08, 1.08)
         below.grid(alpha=0.3)
-    above.set_title(textwrap.fill(note, _NOTE), fontsize=FONT - 1, loc="left")
+    above.set_title(textwrap.fill(note, NOTE), fontsize=FONT - 1, loc="left")
     if len(lines) > _NAMED and all(line.value is not None for line in lines):
         _color_bar(figure, above, [float(line.value or 0.0) for line in lines], colors)
     elif len(lines) > 1:
@@ -258,10 +263,33 @@ def _color_bar(figure: Figure, axes: Axes, values: list[float], name: str) -> No
 
 
 def _marks(lines: Sequence[Line]) -> list[str]:
-    """A mark for each line; none where there are too many to tell them apart."""
-    if len(lines) > _NAMED:
+    """A mark for each line; none for all where lines or points are too many to tell apart."""
+    if len(lines) > _NAMED or max(np.isfinite(line.mean).sum() for line in lines) > _MARKED:
         return [""] * len(lines)
     return [MARKS[number % len(MARKS)] for number in range(len(lines))]
+
+
+def places_of(values: Values) -> Array:
+    """Where values stand on their axis: words beside each other, as they first appear.
+
+    >>> places_of(["relu", "tanh", "relu"]).tolist(), places_of([0.1, 10]).tolist()
+    ([0.0, 1.0, 0.0], [0.1, 10.0])
+    """
+    if not _are_words(values):
+        return np.asarray(values, dtype=np.float64)
+    words = list(dict.fromkeys(values))
+    return np.array([words.index(word) for word in values], dtype=np.float64)
+
+
+def place_axis(axis: Axis, values: Values) -> None:
+    """Let an axis be of some values, each with the place that :func:`places_of` gives it."""
+    if not _are_words(values):
+        number_axis(axis, np.asarray(values, dtype=np.float64))
+        return
+    words = [str(word) for word in dict.fromkeys(values)]
+    _words(axis, words)
+    set_ends = axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim
+    set_ends(-0.5, len(words) - 0.5)
 
 
 def number_axis(axis: Axis, values: Array) -> None:
@@ -279,16 +307,15 @@ def number_axis(axis: Axis, values: Array) -> None:
         axis.set_minor_locator(NullLocator())
 
 
-def _words(axes: Axes, words: list[str]) -> None:
-    """Words below an axis; every few of many, and turned where they are long."""
+def _are_words(values: Values) -> bool:
+    return any(isinstance(value, str) for value in values)
+
+
+def _words(axis: Axis, words: list[str]) -> None:
+    """Words along an axis; every few of many, and below it turned where they are long."""
     step = -(-len(words) // _TICKS)
     shown = words[::step]
-    turned = sum(map(len, shown)) > 60
-    axes.set_xticks(
-        np.arange(0, len(words), step),
-        shown,
-        fontsize=FONT - 1,
-        rotation=40 if turned else 0,
-        ha="right" if turned else "center",
-        parse_math=False,
-    )
+    axis.set_ticks(range(0, len(words), step), shown, fontsize=FONT - 1, parse_math=False)
+    if isinstance(axis, XAxis) and sum(map(len, shown)) > 60:
+        for text in axis.get_ticklabels():
+            text.set(rotation=40, ha="right")

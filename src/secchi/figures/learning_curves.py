@@ -1,5 +1,6 @@
 """Errors against the number of training rows, and where they lead."""
 
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from secchi.figures.style import FONT, MISS, SERIES
+
+_NOTE = 84
+"""Characters of a note in one line."""
 
 Array = NDArray[np.float64]
 
@@ -47,14 +51,15 @@ def learning_curve(
         points: Means, lower and upper ends, each (sizes,); NaN ends draw none.
         law: What they follow; solid as far as was measured, and dashed beyond.
         names: What sizes and errors are, with the unit.
-        note: Stands above.
+        note: Stands above, in one line or several.
         cut_short: At how many sizes, from the first on, training ended too early; they are open.
 
     >>> ends = (np.ones(2), np.zeros(2), np.full(2, 2.0))
     >>> law = Law(np.array([1.0, 2.0, 4.0]), np.ones(3), np.zeros(3), np.ones(3), 2.0)
     >>> figure = learning_curve(np.array([1, 2]), np.ones((2, 3)), ends, law, ("rows", "error"), "")
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    ['each repeat', 'power law, 95 % interval', 'forecast', 'mean, 95 % interval']
+    ['each repeat', 'power law, 95 % interval', 'forecast', 'largest size measured', \
+'mean, 95 % interval']
     """
     figure = Figure(figsize=(6.6, 4.0), layout="constrained")
     axes = figure.add_subplot()
@@ -88,14 +93,17 @@ def learning_curve(
             axes.plot(law.sizes[here], law.error[here], line, color=MISS, label=label)
     if has_ends:
         axes.fill_between(law.sizes, law.low, law.high, color=MISS, alpha=0.15, linewidth=0)
-    axes.axvline(law.largest, color="black", linewidth=0.8, linestyle=":")
+    axes.axvline(
+        law.largest, color="black", linewidth=0.8, linestyle=":", label="largest size measured"
+    )
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(bottom=0 if float(np.nanmin(each)) >= 0 else None)
     axes.set_xlabel(names[0], fontsize=FONT)
     axes.set_ylabel(names[1], fontsize=FONT)
-    axes.set_title(note, fontsize=FONT)
+    lines = [textwrap.fill(line, _NOTE) for line in note.splitlines()]
+    axes.set_title("\n".join(lines), fontsize=FONT - 1, loc="left")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=FONT - 1)
     return figure

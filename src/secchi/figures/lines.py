@@ -1,7 +1,7 @@
 """Lines with intervals, and which part of an axis shows what matters of them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class Line(NamedTuple):
         mean: The line.
         low: The lower ends of the intervals.
         high: The upper ends.
-        failed: The share of trials that failed.
+        failed: The share of trials that failed; NaN where there was none.
         whole: Whether each point is of all repeats; the line is dotted where not.
         value: What the colour stands for, where it is a number.
     """
@@ -51,17 +51,44 @@ class Line(NamedTuple):
         return whole, there & ~whole
 
     @property
+    def tried(self) -> NDArray[np.bool_]:
+        """Where there was a trial, whether or not it failed, (points,)."""
+        there = np.isfinite(self.mean)
+        return there if self.failed is None else there | np.isfinite(self.failed)
+
+    @property
+    def lone(self) -> NDArray[np.bool_]:
+        """Which points have no neighbour, so that a line alone would not show them, (points,).
+
+        >>> mean = np.array([1.0, np.nan, 2.0, 3.0])
+        >>> Line("", mean, mean, mean).lone.tolist()
+        [True, False, False, False]
+        """
+        there = np.pad(np.isfinite(self.mean), 1)
+        lone: NDArray[np.bool_] = there[1:-1] & ~there[:-2] & ~there[2:]
+        return lone
+
+    @property
     def numbers(self) -> Array:
         """All that are in it and its interval."""
         numbers: Array = np.concatenate([self.mean, self.low, self.high])
         return numbers[np.isfinite(numbers)]
 
+    def at(self, points: NDArray[Any]) -> "Line":
+        """Some of its points, by their places or by whether each is one of them."""
+        return self._replace(
+            mean=self.mean[points],
+            low=self.low[points],
+            high=self.high[points],
+            failed=None if self.failed is None else self.failed[points],
+            whole=None if self.whole is None else self.whole[points],
+        )
+
     @property
     def later_half(self) -> "Line":
         """The second half of the points that it has."""
         there = np.flatnonzero(np.isfinite(self.mean))
-        half = there[len(there) // 2 :]
-        return self._replace(mean=self.mean[half], low=self.low[half], high=self.high[half])
+        return self.at(there[len(there) // 2 :])
 
 
 class Cut(NamedTuple):
