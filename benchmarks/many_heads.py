@@ -38,7 +38,7 @@ from common import (
 )
 from secchi import Backbone, FeatureCache, ImageData, Learner, Result
 from secchi.console import Console
-from secchi.experiments.measures import setting_text
+from secchi.experiments.reading.measures import setting_text
 from secchi.intervals import mean_intervals
 
 WANTED = 50.0

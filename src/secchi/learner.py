@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from secchi.bundle.bundle import Bundle
     from secchi.experiments.cross_validation import CrossValidation
     from secchi.experiments.experiment import Experiment
-    from secchi.experiments.learning_curve import LearningCurve
+    from secchi.experiments.growing.learning_curve import LearningCurve
     from secchi.experiments.result import Result
     from secchi.inspection.baselines import Baselines
     from secchi.inspection.boundaries import Boundary
@@ -853,7 +853,7 @@ class Learner:
 
             print(net.learning_curve([0.2, 0.4, 0.7, 1], repeats=3))
         """
-        from secchi.experiments.growing_rows import learning_curve
+        from secchi.experiments.growing.growing_rows import learning_curve
 
         base = self.experiment(**options)
         return learning_curve(base, fractions, repeats, measure=measure, store=store, jobs=jobs)

@@ -19,7 +19,8 @@ torch.set_num_threads(1)
 from secchi.console import Console
 from secchi.data.synthetic import Line
 from secchi.errors import SecchiError
-from secchi.experiments import keeping, run as run_module, shares
+from secchi.experiments import run as run_module, shares
+from secchi.experiments.storing import keeping
 from secchi.experiments.experiment import Experiment
 from secchi.experiments.store import Store
 from secchi.models.mlp import MLP

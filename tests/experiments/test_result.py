@@ -11,7 +11,7 @@ import pytest
 
 from secchi.cohort.curve import Curve
 from secchi.errors import DataError, SecchiError, SpecError
-from secchi.experiments.replay import Replay, relative_difference
+from secchi.experiments.reading.replay import Replay, relative_difference
 from secchi.experiments.result import Result
 from secchi.experiments.trials import Finished, Trial
 from secchi.training.history import Outcome

@@ -8,7 +8,7 @@ from sklearn.datasets import load_iris
 from secchi.data.table import TableData
 from secchi.experiments.cross_validation import cross_validate
 from secchi.experiments.experiment import Experiment
-from secchi.experiments.growing_rows import learning_curve
+from secchi.experiments.growing.growing_rows import learning_curve
 from secchi.models.mlp import MLP
 from secchi.training.spec import Training
 

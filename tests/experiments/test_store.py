@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from secchi.cohort.curve import Curve
 from secchi.errors import SecchiError
-from secchi.experiments import sessions
 from secchi.experiments import store as store_module
-from secchi.experiments.sessions import Session
 from secchi.experiments.store import Counts, Store
+from secchi.experiments.storing import sessions
+from secchi.experiments.storing.sessions import Session
 from secchi.experiments.trials import Finished, Trial
 from secchi.training.history import Outcome
 

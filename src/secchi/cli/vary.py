@@ -15,7 +15,7 @@ from secchi.errors import DataError, SecchiError, SpecError
 from secchi.text import counted
 
 if TYPE_CHECKING:
-    from secchi.experiments.best import Best
+    from secchi.experiments.reading.best import Best
     from secchi.experiments.result import Result
 
 HELP = """Train many networks that differ in what a file says, and say whether the best is better.

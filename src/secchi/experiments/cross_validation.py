@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secchi.errors import DataError, SpecError
-from secchi.experiments.measures import measure_range, measure_text
-from secchi.experiments.validation_rows import ValidationRows
+from secchi.experiments.reading.measures import measure_range, measure_text
+from secchi.experiments.reading.validation_rows import ValidationRows
 from secchi.files import finite
 from secchi.intervals import LEVEL, mean_intervals
 from secchi.text import counted, interval_cell, number, table
@@ -41,7 +41,7 @@ class CrossValidation:
         epoch_chosen: Whether the fold that validates said of some training which epoch is the last,
             or is kept.
         ratio: Validating rows by training rows, as
-            :class:`secchi.experiments.validation_rows.ValidationRows` has it.
+            :class:`secchi.experiments.reading.validation_rows.ValidationRows` has it.
     """
 
     name: str

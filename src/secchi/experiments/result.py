@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secchi.errors import DataError, SpecError
-from secchi.experiments.asked import Asked, asked_about
-from secchi.experiments.best import Best, best_of
-from secchi.experiments.collected import Collected
-from secchi.experiments.curves import MeanCurves, mean_curves
-from secchi.experiments.effects import Effects, effects_of
-from secchi.experiments.failures import Failures, all_failed, failures_of
-from secchi.experiments.frames import final_frame, whole_frame, write_parquet
-from secchi.experiments.means import Difference, Means, means_of
-from secchi.experiments.measures import (
+from secchi.experiments.reading.asked import Asked, asked_about
+from secchi.experiments.reading.best import Best, best_of
+from secchi.experiments.reading.collected import Collected
+from secchi.experiments.reading.curves import MeanCurves, mean_curves
+from secchi.experiments.reading.effects import Effects, effects_of
+from secchi.experiments.reading.failures import Failures, all_failed, failures_of
+from secchi.experiments.reading.frames import final_frame, whole_frame, write_parquet
+from secchi.experiments.reading.means import Difference, Means, means_of
+from secchi.experiments.reading.measures import (
     GAP,
     LOSSES,
     check_factors,
@@ -24,9 +24,9 @@ from secchi.experiments.measures import (
     unit_fault,
     usual_measure,
 )
-from secchi.experiments.ranking import Ranking, ranking_of
-from secchi.experiments.replay import Replay, replayed
-from secchi.experiments.validation_rows import ValidationRows
+from secchi.experiments.reading.ranking import Ranking, ranking_of
+from secchi.experiments.reading.replay import Replay, replayed
+from secchi.experiments.reading.validation_rows import ValidationRows
 from secchi.text import counted
 from secchi.values import is_whole
 
@@ -225,9 +225,9 @@ validating on every fold takes it out (folds=5, and fold varies)
     def rank(self, measure: str | None = None) -> Ranking:
         """All settings in order, and which of them cannot be told from the first.
 
-        What is compared is said at :class:`secchi.experiments.ranking.Ranking`, the formulas stand
-        at :func:`secchi.experiments.comparing.compare`. With fewer than three repeats nothing is
-        said about noise.
+        What is compared is said at :class:`secchi.experiments.reading.ranking.Ranking`, the
+        formulas stand at :func:`secchi.experiments.reading.comparing.compare`. With fewer than
+        three repeats nothing is said about noise.
         """
         return ranking_of(self._collected, self._compared(measure), self._rows.caution)
 
@@ -256,7 +256,7 @@ validating on every fold takes it out (folds=5, and fold varies)
     def effects(self, measure: str | None = None) -> Effects:
         """How much each factor matters, and each two together; what is noise is called so.
 
-        The formulas stand at :func:`secchi.experiments.variance.variance_of`.
+        The formulas stand at :func:`secchi.experiments.reading.variance.variance_of`.
         """
         return effects_of(self._collected, self._compared(measure), self._rows.caution)
 
@@ -316,7 +316,7 @@ validating on every fold takes it out (folds=5, and fold varies)
         Raises:
             SecchiError: The folder is a file, or cannot be written to.
         """
-        from secchi.experiments.plots import draw
+        from secchi.experiments.reading.plots import draw
 
         return draw(self, Path(os.path.abspath(os.fspath(folder))), self._measure(measure))
 

@@ -13,10 +13,10 @@ from secchi.cohort.member import Member
 from secchi.cohort.plan import plan
 from secchi.console import Console
 from secchi.errors import DataError, SecchiError, SpecError
-from secchi.experiments.keeping import Keeping
 from secchi.experiments.result import Result
 from secchi.experiments.shares import Pace, members_that_fit
 from secchi.experiments.store import Store, absolute, nothing_in
+from secchi.experiments.storing.keeping import Keeping
 from secchi.experiments.trials import Finished, Trial
 from secchi.features.runtimes import cores, resolve_device
 from secchi.text import counted

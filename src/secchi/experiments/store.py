@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from secchi import __version__
 from secchi.cohort.curve import Curve
 from secchi.errors import SecchiError
-from secchi.experiments.finished_trials import FinishedTrials, curve_row, finished_trial
-from secchi.experiments.same_experiment import differences
-from secchi.experiments.sessions import SILENT_SECONDS, Session, beating
-from secchi.experiments.store_file import StoreFile
+from secchi.experiments.storing.finished_trials import FinishedTrials, curve_row, finished_trial
+from secchi.experiments.storing.same_experiment import differences
+from secchi.experiments.storing.sessions import SILENT_SECONDS, Session, beating
+from secchi.experiments.storing.store_file import StoreFile
 from secchi.experiments.trials import Finished, Trial
 
 

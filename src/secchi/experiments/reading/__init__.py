@@ -1,0 +1,1 @@
+"""What came of an experiment: its trials as tables, means, rankings, effects and figures."""
