@@ -276,7 +276,7 @@ def test_find_lr_of_the_last_layers_of_the_body(
     [
         (("--set", "emma=0.9"), "no 'emma'; did you mean ema"),
         (("--set", "ema=2"), "ema is 2, which is not a number between 0 and 1"),
-        (("--set", "ema", "--set", "=3"), "'ema' is not NAME=VALUE; '=3' is not NAME=VALUE"),
+        (("--set", "ema", "--set", "=3"), "'ema' is not NAME=VALUE\n  '=3' is not NAME=VALUE"),
         (("--batch-size", 0), "batch_size is 0"),
         (("--augment", "side_up"), "did you mean side_on"),
         (("--figure", "rate.xyz"), "rate.xyz would be of the format 'xyz'.*pdf, .*png"),
@@ -436,7 +436,7 @@ def test_a_person_reads_the_recipe_as_a_table(
     ("options", "reason"),
     [
         (("--skip", "featurs"), "no step 'featurs'; did you mean features.*; there are augment, "),
-        (("--skip", "x", "--skip", "y"), "no step 'x'.*no step 'y'"),
+        (("--skip", "x", "--skip", "y"), "no step 'x'.*\n.*no step 'y'"),
         (("--augment", "side_up"), "did you mean side_on"),
         (("--max-zoom", 0.5), "max_zoom is 0.5"),
         (("--set", "lr=-1"), "lr is -1"),
@@ -607,7 +607,7 @@ def test_a_folder_without_permission_is_told_before_the_work(photos: Path, tmp_p
     ("options", "reason"),
     [
         (("--lr", -1), "lr is -1"),
-        (("--epochs", -1, "--batch-size", 0), "epochs is -1.*; batch_size is 0"),
+        (("--epochs", -1, "--batch-size", 0), "epochs is -1.*\n  batch_size is 0"),
         (("--metric", "acuracy"), "did you mean accuracy"),
         (("--metric", "top_3"), "always 1"),
         (("--metric", "r2"), "has classes"),
