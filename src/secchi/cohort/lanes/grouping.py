@@ -8,7 +8,7 @@ from typing import Any
 from secchi.cohort.lanes.steps import drawn_by, draws_of, rows_of
 from secchi.cohort.member import Member
 
-_GATHERED = 0.5
+_GATHERED = 1.0
 """What bringing together a number of a row for all lanes takes, in products of vectors."""
 
 

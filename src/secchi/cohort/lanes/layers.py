@@ -140,7 +140,7 @@ class Layers:
             Rows(code, table.pointer("weights"), inputs).at,
             lambda row, unit: code.load(biases, unit),
             values.put,
-            values.at,
+            None if first else values.at,  # what lanes share of rows is near anyway
         )
 
     def _given(self, code: Code, table: Table, at: Whole, first: bool, drops: bool) -> Load:

@@ -45,6 +45,7 @@ class Drawn:
     def __init__(self) -> None:
         self._steps = (0, 0)
         self._known: dict[object, list[Array]] = {}
+        self._spare: list[list[Array]] = []
 
     def of(self, start: int, stop: int) -> dict[object, list[Array]]:
         """What was drawn for the steps from one to before another, by what draws; to be added to.
@@ -52,8 +53,19 @@ class Drawn:
         What was drawn for other steps is forgotten.
         """
         if self._steps != (start, stop):
+            self._spare = list(self._known.values())
             self._steps, self._known = (start, stop), {}
         return self._known
+
+    def spaces(self, shapes: Sequence[tuple[int, int]]) -> list[Array]:
+        """Arrays to draw into: those of steps that were forgotten, where they have these shapes.
+
+        Memory that was just given back takes as long to have again as a draw.
+        """
+        for place, spare in enumerate(self._spare):
+            if [each.shape for each in spare] == list(shapes):
+                return self._spare.pop(place)
+        return [np.zeros(shape, np.float32) for shape in shapes]
 
 
 class Steps:
@@ -113,7 +125,10 @@ class Steps:
         return drawn + orders + 8 * 8 * lanes
 
     def between(self, start: int, stop: int) -> Given:
-        """What the steps from one to before another take."""
+        """What the steps from one to before another take; good until the next ones are asked for.
+
+        Of these what is drawn goes to the same memory, where stacks share their draws.
+        """
         steps = np.arange(start, stop)
         ends = np.stack([steps // self.per_epoch, (steps + 1) % self.per_epoch == 0], axis=1)
         orders = self._orders(start, stop)
@@ -166,10 +181,13 @@ class Steps:
         key = seed, self.batch, widths, self._drawn, drawn_by(member)
         known = self._shared.of(start, stop)
         if key not in known:
-            spaces = [
-                np.zeros(((stop - start) * self.batch, width if drawn else 0), np.float32)
-                for width, drawn in zip(widths, self._drawn, strict=True)
-            ]
+            rows = (stop - start) * self.batch
+            spaces = self._shared.spaces(
+                [
+                    (rows, width if has else 0)
+                    for width, has in zip(widths, self._drawn, strict=True)
+                ]
+            )
             for step in range(start, stop):
                 self._draw(member, step, (step - start) * self.batch, spaces)
             known[key] = spaces
